@@ -1,0 +1,124 @@
+"""`manymodal fit`: learn one space over all modalities of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import BadValues, Cache, ConfigFile, OnBadValue, Table, read_with_schema, say, say_bad
+
+if TYPE_CHECKING:
+    from ..collection import Collection
+    from ..space import Space
+
+RUN = "run.json"  # in the working folder: what the run was started with
+
+
+def fit(
+    table: Table,
+    out: Annotated[Path, typer.Option(help="Folder for the space.", show_default=False)],
+    config: ConfigFile = None,
+    objective: Annotated[str | None, typer.Option(help="pcmc or pcmr. Default: pcmc.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often every item is shown. Default: 30.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Items per step. Default: 512.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.")] = None,
+    dim: Annotated[int | None, typer.Option(help="Dimension of the space. Default: 256.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: the fastest there is.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of first weights and training. Default: 0.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the space in --out, once the new one is complete.")
+    ] = False,
+    on_bad_value: BadValues = OnBadValue.stop,
+    cache: Cache = None,
+) -> None:
+    """Learn one space over all modalities of a table, and save it as a folder.
+
+    While the run lasts, OUT.training holds its checkpoints; what stood in OUT stays until the new space is complete.
+    """
+    from ..collection import read_config
+    from ..errors import ManymodalError
+    from ..saving import check_replaceable
+
+    working = out.with_name(out.name + ".training")
+    if resume and out.exists() and not working.exists():
+        raise ManymodalError(f"{out} is complete and there is no {working} to go on from; --overwrite starts again")
+    if out.exists() and not (resume or overwrite):
+        raise ManymodalError(
+            f"{out} exists; choose another --out, or say --overwrite to replace it or --resume to go on"
+        )
+    check_replaceable(out)
+    said = read_config(config) if config else None
+    given = {"dim": dim, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    asked: dict[str, Any] = {
+        "train": {**(said.train if said else {}), **{key: value for key, value in given.items() if value is not None}},
+        "objective": objective or (said.objective if said else None),
+    }
+    if resume and (working / RUN).exists():
+        data, space, asked = _go_on(table, working, asked, on_bad_value)
+    else:
+        shutil.rmtree(working, ignore_errors=True)
+        data, space = _begin(table, config, working, asked, on_bad_value, cache)
+    settings = {key: value for key, value in asked["train"].items() if key != "dim"}
+    space.fit(data, folder=working, resume=resume, device=device, cache=cache, **settings)
+    say_bad(data)
+    say(space.notes)
+    space.save(out)
+    shutil.rmtree(working, ignore_errors=True)
+    typer.echo(f"{space} is in {out}")
+    if space.history.stopped == "interrupted":
+        raise typer.Exit(130)
+
+
+def _begin(
+    table: Path, config: Path | None, working: Path, asked: dict[str, Any], on_bad_value: OnBadValue, cache: Path | None
+) -> tuple[Collection, Space]:
+    """An untrained space, noted down in the working folder so that the run can be resumed."""
+    from ..collection import read_collection
+    from ..files import write_json
+    from ..space import Space
+    from ..training import TrainSettings
+
+    data = read_collection(table, config=config, on_bad_value=on_bad_value.value)
+    say(data.notes)
+    train = dict(asked["train"])
+    made = {key: train.pop(key) for key in ("dim", "seed") if key in train}
+    TrainSettings.of(train)  # mistakes are said before any work is done
+    space = Space.for_collection(data, objective=asked["objective"], cache=cache, **made)
+    space.save(working / "space")
+    write_json(working / RUN, {**asked, "rows": _digest(data)})
+    return data, space
+
+
+def _go_on(
+    table: Path, working: Path, asked: dict[str, Any], on_bad_value: OnBadValue
+) -> tuple[Collection, Space, dict[str, Any]]:
+    """The space and the settings that the run was started with; others, or another table, are refused."""
+    from ..errors import ManymodalError
+    from ..space import load
+
+    run = json.loads((working / RUN).read_text(encoding="utf-8"))
+    for key, value in {**asked["train"], "objective": asked["objective"]}.items():
+        before = run["objective"] if key == "objective" else run["train"].get(key)
+        if value is not None and value != before:
+            raise ManymodalError(
+                f"the run in {working} was started with {key}={before if before is not None else 'its default'}, "
+                f"now {key}={value}: leave that out to go on, or say --overwrite without --resume to start again"
+            )
+    space = load(working / "space")
+    data = read_with_schema(table, space.schema, on_bad_value)
+    if _digest(data) != run["rows"]:
+        raise ManymodalError(
+            f"{table} has other rows or splits than when the run in {working} was started; start again"
+        )
+    return data, space, run
+
+
+def _digest(data: Collection) -> str:
+    content = json.dumps([data.ids, data.split.tolist()])
+    return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,71 @@
+"""Options and small steps that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..collection import BadRow, Collection, Schema
+
+SHOWN = 20  # broken values that are listed
+
+
+class OnBadValue(StrEnum):
+    """What to do with a value that cannot be used."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+Table = Annotated[Path, typer.Argument(help="Parquet file or folder of shards, CSV or JSONL.", show_default=False)]
+SpaceFolder = Annotated[Path, typer.Argument(help="Folder of a saved space.", show_default=False)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that says what is not to be inferred.")]
+BadValues = Annotated[
+    OnBadValue, typer.Option("--on-bad-value", help="A value that cannot be used: stop, or count it as missing.")
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of stored features. Default: the user's cache folder.")
+]
+
+
+def read_with_schema(table: Path, schema: Schema, on_bad_value: OnBadValue) -> Collection:
+    """A table read as a space reads it; what is worth knowing about it goes to stderr."""
+    from ..collection import read_collection
+
+    data = read_collection(table, schema=schema, on_bad_value=on_bad_value.value)
+    say(data.notes)
+    return data
+
+
+def console() -> Console:
+    """For tables on stdout; wide where no terminal says how wide it is."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def say(notes: list[str]) -> None:
+    """Print remarks on stderr, so that stdout holds results alone."""
+    for note in notes:
+        typer.echo(note, err=True)
+
+
+def say_bad(data: Collection) -> None:
+    """List the values that were skipped while the table was read, if any."""
+    list_bad(data.bad)
+
+
+def list_bad(bad: list[BadRow]) -> None:
+    """Say how many values were broken, and the first of them."""
+    if bad:
+        typer.echo(f"{len(bad)} values cannot be used; skipped, they count as missing:", err=True)
+        say([f"  {one.modality}, {one.id}: {one.reason}" for one in bad[:SHOWN]])
+        if len(bad) > SHOWN:
+            typer.echo(f"  ... and {len(bad) - SHOWN} more", err=True)

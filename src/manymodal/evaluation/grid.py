@@ -1,0 +1,76 @@
+"""Directions laid out for reading: a row for each query, a column for each target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .evaluate import Entry
+
+EVERYTHING_ELSE = "everything else"
+
+_HEADINGS = {"value": "one value", "item": "whole item", "label": "label"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One query and its targets.
+
+    Args:
+        heading: what the rows beside it have in common: what one query is, and what matches.
+        name: the query, in words.
+        cells: {target, in words: entry}.
+    """
+
+    heading: str
+    name: str
+    cells: dict[str, Entry]
+
+
+def grid(entries: Sequence[Entry]) -> tuple[list[str], list[Row]]:
+    """Names of the columns, and the rows under their headings: singles first, then combined queries.
+
+    Queries of all modalities but the target share one row, since each of them has one cell only.
+    """
+    names = _names_of_values(entries)
+    shared = sum(_is_everything_else(entry, names) for entry in entries) > 1
+    rows: dict[tuple[bool, str, str], dict[str, Entry]] = {}
+    for entry in entries:
+        name = EVERYTHING_ELSE if shared and _is_everything_else(entry, names) else _words(entry.direction.query)
+        key = (len(entry.direction.query) > 1, _heading(entry, entries), name)
+        rows.setdefault(key, {})[_words(entry.direction.target)] = entry
+    headings = list(dict.fromkeys(key[:2] for key in sorted(rows, key=lambda key: key[0])))
+    columns = sorted({target for cells in rows.values() for target in cells}, key=lambda name: (" + " in name, name))
+    return columns, [
+        Row(heading, name, cells)
+        for group in headings
+        for (combined, heading, name), cells in rows.items()
+        if (combined, heading) == group
+    ]
+
+
+def cell(entry: Entry) -> str:
+    """hit@1 in %, a dash where it is undefined, a star where one side was made from the other."""
+    figure = entry["hit@1"]
+    return ("–" if figure is None else f"{100 * figure:.1f}") + ("*" if entry.leak else "")
+
+
+def _names_of_values(entries: Sequence[Entry]) -> set[str]:
+    """The modalities that have a value in what was measured."""
+    asked = {m for e in entries if e.queries for m in e.direction.query}
+    return asked | {m for e in entries if e.gallery for m in e.direction.target if len(e.direction.target) == 1}
+
+
+def _is_everything_else(entry: Entry, names: set[str]) -> bool:
+    return len(entry.direction.query) > 1 and set(entry.direction.query) == names - set(entry.direction.target)
+
+
+def _heading(entry: Entry, entries: Sequence[Entry]) -> str:
+    """What one query is; what matches too, where that differs among the entries."""
+    unit = _HEADINGS[entry.direction.unit]
+    words = f"combined, {unit}" if len(entry.direction.query) > 1 else unit
+    return words if len({e.match for e in entries}) == 1 else f"{words}, by {entry.match}"
+
+
+def _words(names: Sequence[str]) -> str:
+    return " + ".join(names)

@@ -1,0 +1,150 @@
+"""The report of an evaluation: `report.json`, a heatmap, and a table for the terminal."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ManymodalError
+from ..files import replacing, write_json
+from .evaluate import Entry
+from .grid import Row, cell, grid
+from .plot import save_heatmap
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = 1
+HEADER = 60  # characters that the targets' names may take side by side
+
+
+def versions() -> dict[str, str]:
+    """Of what the figures depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("manymodal", "torch", "numpy")}}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every direction of a split, and what it takes to measure it again.
+
+    Args:
+        split: name of the split.
+        items: how many items it has.
+        directions: the entries.
+        seed: the space's training seed; None where it was not trained.
+        space: the space's fingerprint; None for vectors that came from elsewhere.
+        settings: of the evaluation, as JSON can hold them.
+        versions: {package: version}.
+    """
+
+    split: str
+    items: int
+    directions: Sequence[Entry]
+    seed: int | None = None
+    space: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def find(
+        self, query: str | Sequence[str], target: str | Sequence[str], unit: str | None = None, match: str | None = None
+    ) -> Entry:
+        """The entry of a direction; `unit` and `match` are needed where it was measured in several.
+
+        Raises:
+            ManymodalError: it was not measured, or in several units or kinds of match and none is named.
+        """
+        wanted = tuple(tuple(sorted((side,) if isinstance(side, str) else side)) for side in (query, target))
+        of_direction = [e for e in self.directions if (e.direction.query, e.direction.target) == wanted]
+        found = [e for e in of_direction if unit in (None, e.direction.unit) and match in (None, e.match)]
+        if len(found) == 1:
+            return found[0]
+        words = "->".join("+".join(side) for side in wanted)
+        have = ", ".join(f"unit={e.direction.unit!r} match={e.match!r}" for e in of_direction)
+        raise ManymodalError(
+            f"direction {words} with unit={unit!r}, match={match!r} is here {len(found)} times, needed is one; "
+            + (f"it was measured with {have}" if have else "it was not measured: ask for it in `directions`")
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `report.json`."""
+        return {
+            "schema": SCHEMA,
+            "split": self.split,
+            "items": self.items,
+            "seed": self.seed,
+            "versions": self.versions,
+            "space": self.space,
+            "settings": self.settings,
+            "directions": [entry.to_dict() for entry in self.directions],
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Write `report.json` and `heatmap.png` into a folder, which is made where there is none.
+
+        Raises:
+            ManymodalError: they cannot be written; what was there before is untouched.
+        """
+        folder = Path(folder)
+        with replacing(folder / "heatmap.png") as aside:
+            save_heatmap(self.directions, aside, f"{self.split} split, {self.items:,} items")
+            write_json(folder / "report.json", self.to_json())  # here, so that both are replaced or neither is
+
+    def table(self) -> Table:
+        """Share of queries with a match in first place, in %: a row for each query, a column for each target.
+
+        Columns are numbered, with a legend, where their names would not fit side by side.
+        """
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text  # names are shown as they are: no brackets in them are taken for markup
+
+        targets, rows = grid(self.directions)
+        numbered = sum(len(name) + 3 for name in targets) > HEADER
+        table = Table(
+            title=Text(f"hit@1 in %, {self.split} split, {self.items:,} items"),
+            caption=Text(_caption(self.directions, targets if numbered else [])),
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            caption_justify="left",
+        )
+        table.add_column("query", min_width=20)
+        table.add_column("queries", justify="right", no_wrap=True)
+        table.add_column("skipped", justify="right", no_wrap=True)
+        for number, name in enumerate(targets, 1):
+            table.add_column(Text(f"-> {number if numbered else name}"), justify="right", no_wrap=True)
+        for heading, group in groupby(rows, key=lambda row: row.heading):
+            table.add_section()
+            table.add_row(heading, style="bold")
+            for row in group:
+                table.add_row(*map(Text, _line(row, targets)))
+        return table
+
+
+def _line(row: Row, targets: Sequence[str]) -> list[str]:
+    entries = row.cells.values()
+    return [
+        f"  {row.name}",
+        _span([entry.queries for entry in entries]),
+        _span([sum(entry.skipped.values()) for entry in entries]),
+        *(cell(row.cells[name]) if name in row.cells else "" for name in targets),
+    ]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def _caption(entries: Sequence[Entry], numbered: Sequence[str]) -> str:
+    notes = [f"{number}: {name}" for number, name in enumerate(numbered, 1)]
+    if any(entry.skipped["part"] or entry.skipped["match"] for entry in entries):
+        notes.append("skipped: without a part of the query, or without a match in the gallery")
+    if any(entry.leak for entry in entries):
+        notes.append("*: one side was made from the other")
+    return "\n".join(notes)

@@ -1,0 +1,91 @@
+"""`Space.fit`: prepares the rows, runs the training loop, looks at dev, and says in words what it noticed."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from .collection import Collection
+from .encoders.store import FeatureStore
+from .errors import ManymodalError
+from .evaluation import evaluate
+from .evaluation.directions import default_directions
+from .objectives import Objective
+from .preparing import embed, prepare
+from .towers import Towers
+from .training import Batch, History, ItemSampler, Rows, TrainSettings, diagnose, train
+
+DEV_ITEMS = 2000  # looked at in each validation, so that its cost is bounded
+
+
+def fit_space(
+    towers: Towers,
+    data: Collection,
+    objective: Objective,
+    settings: TrainSettings,
+    store: FeatureStore,
+    folder: Path | None,
+    resume: bool,
+    device: str | None,
+) -> tuple[History, list[str]]:
+    """Train the towers in place; what happened, and what was noticed, in words."""
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
+    sampler = ItemSampler(
+        rows, batch_size=settings.batch_size, seed=settings.seed, values_per_item=settings.values_per_item
+    )
+    dev = dev_rows(towers, data, store)
+
+    history = train(
+        towers,
+        sampler,
+        objective,
+        settings,
+        validate=partial(mean_mrr, towers, dev, place) if dev else None,
+        folder=folder,
+        resume=resume,
+        device=place,
+    )
+    towers.to("cpu")
+    notes = [] if dev else ["no dev rows with a match: the last weights were kept, not the best"]
+    if history.stopped:
+        kept = (
+            f"the weights of epoch {history.best_epoch} were kept"
+            if history.best_epoch
+            else "the last weights were kept"
+        )
+        why = "stopped early, since dev no longer improved" if history.stopped == "early" else "interrupted"
+        notes.append(f"{why} after epoch {len(history.epochs)} of {settings.epochs}; {kept}")
+    sample = dev or {m: r.take(torch.arange(min(len(r), DEV_ITEMS))) for m, r in rows.items()}
+    return history, notes + diagnose(history.epochs, embed(towers, sample))
+
+
+def dev_rows(towers: Towers, data: Collection, store: FeatureStore) -> Batch | None:
+    """The rows of the first dev items, or None where no item or label has values in two modalities."""
+    if not (data.split == "dev").any():
+        return None
+    allowed = torch.as_tensor(data.rows("dev")[:DEV_ITEMS])
+    rows = {}
+    for m in towers.names:
+        all_rows = prepare(towers[m], data, m, "dev", store)
+        rows[m] = all_rows if all_rows.per_label else all_rows.take(torch.isin(all_rows.items, allowed).nonzero()[:, 0])
+    return rows if _matches(rows) else None
+
+
+def _matches(rows: dict[str, Rows]) -> bool:
+    items = [r.items.unique() for r in rows.values() if not r.per_label]
+    by_item = bool((torch.cat(items).unique(return_counts=True)[1] > 1).any()) if items else False
+    return by_item or any(r.per_label for r in rows.values())
+
+
+def mean_mrr(towers: Towers, rows: Batch, device: str) -> float:
+    """Mean mrr of the single directions that have a query, by item (by label for label modalities)."""
+    embeddings = embed(towers, rows, device)
+    singles = [one for one in default_directions(embeddings, "item") if len(one.query) == 1]
+    entries = evaluate(embeddings, directions=singles)
+    scores = [entry.metrics["mrr"] for entry in entries if entry.metrics["mrr"] is not None]
+    if not scores:
+        raise ManymodalError("no dev query has a match; check that dev rows have values in two modalities")
+    return sum(scores) / len(scores)

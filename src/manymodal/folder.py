@@ -1,0 +1,106 @@
+"""Embeddings on disk: a safetensors file for each modality, items and labels as Parquet, meta.json."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .collection import Collection
+from .embeddings import Embeddings
+from .errors import ManymodalError
+from .files import replacing_folder
+
+META, FORMAT = "meta.json", 1
+
+
+def save_embeddings(
+    folder: Path, embeddings: Embeddings, data: Collection, space: str | None, split: str | None
+) -> None:
+    """Write embeddings of a collection's rows to a folder, in place of an earlier one.
+
+    `<modality>.safetensors` holds vectors (n, d), items (n,), values (n,) (the k of an item's k-th value) and, where
+    there are any, labels (n,); `items.parquet` has item, id, split, label and the plain columns of each row;
+    `labels.parquet` has each label's code and name.
+
+    Raises:
+        ManymodalError: the folder is there and holds something else, or cannot be written; nothing is lost.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.torch import save_file
+
+    if folder.exists() and not (folder / META).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ManymodalError(f"{folder} exists and holds no embeddings; choose another folder")
+    rows = data.rows(split)
+    table = {
+        "item": rows,
+        "id": [data.ids[row] for row in rows],
+        "split": [str(data.split[row]) for row in rows],
+        "label": [int(data.labels[row]) for row in rows],
+    }
+    columns = [data.columns(int(row)) for row in rows]
+    names = dict.fromkeys(name for row in columns for name in row if name not in table)
+    plain = {name: pa.array([row.get(name) for row in columns]) for name in names}
+    with replacing_folder(folder) as aside:
+        for m in embeddings.modalities:
+            content = {
+                "vectors": embeddings.vectors[m],
+                "items": embeddings.items[m],
+                "values": ordinals(embeddings, m),
+            }
+            if embeddings.labels is not None:
+                content["labels"] = embeddings.labels[m]
+            save_file({key: tensor.contiguous() for key, tensor in content.items()}, aside / f"{m}.safetensors")
+        pq.write_table(pa.table({**table, **plain}), aside / "items.parquet")
+        names_of_labels = {"label": pa.array(range(len(data.label_names)), pa.int64()), "name": data.label_names}
+        pq.write_table(
+            pa.table(names_of_labels, schema=pa.schema({"label": pa.int64(), "name": pa.string()})),
+            aside / "labels.parquet",
+        )
+        meta = {
+            "format": FORMAT,
+            "manymodal": version("manymodal"),
+            "d": embeddings.dim,
+            "dtype": str(next(iter(embeddings.vectors.values())).dtype).removeprefix("torch."),
+            "modalities": list(embeddings.modalities),
+            "space": space,
+            "split": split,
+        }
+        (aside / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_embeddings(folder: Path) -> Embeddings:
+    """The embeddings in a folder; its `items.parquet` says whose they are.
+
+    Raises:
+        ManymodalError: the folder holds no embeddings, or they are damaged.
+    """
+    from safetensors.torch import load_file
+
+    if not (folder / META).is_file():
+        raise ManymodalError(f"{folder} has no {META}: not a folder of embeddings. `manymodal embed` makes one")
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        parts = {m: load_file(folder / f"{m}.safetensors") for m in meta["modalities"]}
+    except Exception as error:  # json and safetensors each have their own
+        raise ManymodalError(f"{folder} holds damaged embeddings ({error}); make them again") from error
+    labels = {m: part["labels"] for m, part in parts.items() if "labels" in part}
+    return Embeddings(
+        {m: part["vectors"] for m, part in parts.items()},
+        {m: part["items"] for m, part in parts.items()},
+        labels or None,
+    )
+
+
+def ordinals(embeddings: Embeddings, modality: str) -> Tensor:
+    """(n,) int64, k where a row is its item's (label's) k-th: rows of an owner stand in the order of its values."""
+    per_label = embeddings.per_label(modality) and embeddings.labels is not None
+    owners = embeddings.labels[modality] if per_label and embeddings.labels else embeddings.items[modality]  # (n,)
+    order = owners.argsort(stable=True)  # (n,)
+    counts = owners.unique(return_counts=True)[1]  # (o,)
+    place = torch.arange(len(owners)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # (n,) within an owner
+    return torch.zeros_like(owners).scatter_(0, order, place)

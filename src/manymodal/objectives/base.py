@@ -1,0 +1,120 @@
+"""What every objective is: embeddings in, one loss per pair of modalities and their weighted mean out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..embeddings import Embeddings
+from ..errors import ManymodalError
+from ..matching import Match, check_match
+from .weights import AutoWeights, Pair, given_weights
+
+Weights = Mapping[Pair | str, float] | Literal["equal", "auto"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What an objective returns.
+
+    Args:
+        total: () the number to minimise; a differentiable zero when there was nothing to compare.
+        pairs: {(a, b): ()}, a < b, the unweighted loss of each pair of modalities that had a match.
+        chance: {(a, b): float}, the loss of a space that has learned nothing.
+        weights: {(a, b): float}, what each pair counted in the total.
+    """
+
+    total: Tensor
+    pairs: dict[Pair, Tensor] = field(default_factory=dict)
+    chance: dict[Pair, float] = field(default_factory=dict)
+    weights: dict[Pair, float] = field(default_factory=dict)
+
+
+class Objective(nn.Module, ABC):
+    """Embeddings -> `Loss`."""
+
+    @abstractmethod
+    def forward(self, embeddings: Embeddings) -> Loss:
+        """The loss of these embeddings."""
+
+    def after_step(self) -> None:
+        """Called after each step of the optimiser (to keep parameters within their bounds)."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+
+
+class PairwiseObjective(Objective):
+    """A weighted mean of one loss per pair of modalities that share a match.
+
+    Args:
+        match: "item", or "label" to have labels in force for every pair.
+        weights: "equal"; "auto" (see `AutoWeights`); or {("caption", "photo") or "caption/photo": weight}, others 1.
+    """
+
+    def __init__(self, match: Match = "item", weights: Weights = "auto") -> None:
+        super().__init__()
+        check_match(match)
+        self.match = match
+        self.auto = AutoWeights() if weights == "auto" else None
+        if isinstance(weights, str) and weights not in ("auto", "equal"):
+            raise ManymodalError(f'weights={weights!r}; allowed are "equal", "auto" or {{"caption/photo": 2.0}}')
+        self.given = {} if isinstance(weights, str) else given_weights(weights)
+
+    def forward(self, embeddings: Embeddings) -> Loss:
+        """The weighted mean over pairs with a match.
+
+        Raises:
+            ManymodalError: a weight was given for a modality that is not here, or labels are needed and absent.
+        """
+        for pair in self.given:
+            for name in pair:
+                if name not in embeddings.vectors:
+                    raise ManymodalError(
+                        f"weights name {name!r}; the modalities here are {', '.join(embeddings.modalities)}"
+                    )
+        values: dict[Pair, Tensor] = {}
+        chance: dict[Pair, float] = {}
+        shared = self.shared(embeddings)
+        for a, b in combinations(embeddings.modalities, 2):
+            term = self.pair(embeddings, a, b, shared)
+            if term is not None:
+                values[a, b], chance[a, b] = term
+        weights = self._weights(values, chance)
+        if not values:
+            nothing = torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
+            return Loss(nothing)
+        mass = sum(weights.values())
+        if mass <= 0:
+            raise ManymodalError(
+                f"the weights of the pairs {sorted(values)} add up to {mass}; one of them must be above 0"
+            )
+        total = torch.stack([values[p] * (weights[p] / mass) for p in values]).sum()
+        return Loss(total, values, chance, weights)
+
+    def _weights(self, values: Mapping[Pair, Tensor], chance: Mapping[Pair, float]) -> dict[Pair, float]:
+        if self.auto is None:
+            return {p: self.given.get(p, 1.0) for p in values}
+        if self.training and torch.is_grad_enabled():
+            self.auto.observe({p: float(v.detach()) for p, v in values.items()}, chance)
+        return self.auto.weights(values)
+
+    def shared(self, embeddings: Embeddings) -> Any:
+        """What several pairs need and is computed once; passed to `pair`."""
+        return None
+
+    @abstractmethod
+    def pair(self, embeddings: Embeddings, a: str, b: str, shared: Any) -> tuple[Tensor, float] | None:
+        """The loss of one pair () and its chance level; None when no value of `a` matches one of `b`."""
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        given: Any = {"/".join(p): w for p, w in self.given.items()}
+        return {"match": self.match, "weights": "auto" if self.auto is not None else given or "equal"}

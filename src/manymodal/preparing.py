@@ -1,0 +1,129 @@
+"""From a collection's values to what towers read: packed values or stored features, and from there to embeddings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from .collection import Collection, Values
+from .collection.media import check_picture, check_sound
+from .embeddings import Embeddings
+from .encoders.base import Encoder, Packed
+from .encoders.registry import encoder_class, known_encoders
+from .encoders.store import FeatureStore
+from .errors import BadValue, ManymodalError
+from .progress import bar
+from .towers import Tower, Towers
+from .training.rows import Batch, Rows
+
+ROWS_AT_ONCE = 1024
+
+Read = TypeVar("Read")
+
+
+def choose_encoder(data: Collection, modality: str, values: Values) -> Encoder:
+    """The encoder that the schema asks for, fitted to train values; without a word there, the kind's own.
+
+    Raises:
+        ManymodalError: the encoder named is for another kind, or is neither registered nor a text model.
+    """
+    spec = data.schema.modalities[modality]
+    name, options = spec.encoder or spec.kind, dict(spec.options)
+    if name not in known_encoders():
+        if spec.kind != "text":
+            raise ManymodalError(
+                f"modality {modality!r}: no encoder {name!r} for {spec.kind}; there are {', '.join(known_encoders())}"
+            )
+        name, options["model"] = "pretrained", name
+    cls = encoder_class(name)
+    if cls.kind != spec.kind:
+        raise ManymodalError(f"modality {modality!r} is {spec.kind}, but encoder {name!r} reads {cls.kind}")
+    allowed = {*inspect.signature(cls).parameters, *inspect.signature(cls.fit).parameters} - {"values", "options"}
+    for option in options:
+        if option not in allowed:
+            raise ManymodalError(
+                f"modality {modality!r}: encoder {name!r} has no option {option!r}; it has {', '.join(sorted(allowed))}"
+            )
+    check = {"image": check_picture, "audio": check_sound}.get(spec.kind, lambda value: None)
+    return reading(data, modality, values, lambda usable: cls.fit(usable, **options), check)[0]
+
+
+def prepare(tower: Tower, data: Collection, modality: str, split: str | None, store: FeatureStore) -> Rows:
+    """The values of one modality, ready for its tower: packed, or as the features of its frozen encoder."""
+
+    def read(values: Sequence[Any]) -> Packed:
+        return pack(tower, values, store, f"features of {modality}")
+
+    packed, values = reading(data, modality, data.values(modality, split), read, tower.encoder.tensor)
+    return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels))
+
+
+def reading(
+    data: Collection,
+    modality: str,
+    values: Values,
+    read: Callable[[Sequence[Any]], Read],
+    check: Callable[[Any], object],
+) -> tuple[Read, Values]:
+    """`read` the values; those that turn out to be broken are refused or, where that is allowed, counted and left out.
+
+    Args:
+        read: reads all of them, and raises `BadValue` at the first that is broken.
+        check: reads one, and raises `ManymodalError` when it is broken.
+
+    Returns:
+        What `read` gave, and the values that it was given.
+    """
+    try:
+        return read(values.data), values
+    except BadValue as error:
+        data.refuse(modality, values, error.index, error.reason)  # raises, unless broken values are skipped
+    usable = []
+    for index, value in enumerate(values.data):
+        try:
+            check(value)
+            usable.append(index)
+        except ManymodalError as error:
+            data.refuse(modality, values, index, str(error))
+    rows = np.array(usable, dtype=np.int64)
+    kept = Values([values.data[row] for row in usable], values.items[rows], values.labels[rows], values.ordinal[rows])
+    return read(kept.data), kept
+
+
+def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: str = "features") -> Packed:
+    """Raw values as the tower reads them.
+
+    Raises:
+        BadValue: a value cannot be used.
+    """
+    if not len(values):
+        return Packed(torch.zeros(0, tower.encoder.width))  # (0, width)
+    if not tower.encoder.frozen:
+        return tower.encoder.pack(values)
+    with bar(description, len(values)) as advance:
+        return Packed(store.features(tower.encoder, values, lambda done: advance(done, "")))  # (n, width)
+
+
+@torch.no_grad()
+def embed(towers: Towers, batch: Batch, device: torch.device | str = "cpu") -> Embeddings:
+    """Embeddings of all rows, in eval mode, on the CPU."""
+    training = towers.training
+    towers.to(device).eval()
+    try:
+        vectors = {m: embed_packed(towers[m], rows.values, device) for m, rows in batch.items()}
+    finally:
+        towers.train(training)
+    return Embeddings(
+        vectors, {m: rows.items for m, rows in batch.items()}, {m: rows.labels for m, rows in batch.items()}
+    )
+
+
+@torch.no_grad()
+def embed_packed(tower: Tower, values: Packed, device: torch.device | str = "cpu") -> torch.Tensor:
+    """(n, d) unit vectors of packed values, in blocks, on the CPU; the tower is in eval mode on `device` already."""
+    parts = [tower(values.take(at).to(device)).cpu() for at in torch.arange(len(values)).split(ROWS_AT_ONCE)]
+    return torch.cat(parts) if parts else torch.zeros(0, tower.dim)  # (n, d)

@@ -1,0 +1,142 @@
+"""A space as a folder: config.json, weights.safetensors and a card; no pickle, no training data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .collection import Schema
+from .errors import ManymodalError
+from .files import replacing_folder
+from .objectives import objective_spec
+from .towers import Tower, Towers
+from .training import History, TrainSettings
+
+if TYPE_CHECKING:
+    from .space import Space
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
+
+
+def save_space(space: Space, folder: Path, overwrite: bool) -> str:
+    """Write the folder aside and move it into place; returns the space's fingerprint."""
+    from safetensors.torch import save_file
+
+    if folder.exists() and not overwrite:
+        raise ManymodalError(f"{folder} exists; choose another folder, or allow it to be replaced")
+    check_replaceable(folder)
+    weights = _tensors(space.towers, "towers.") | _tensors(space.objective, "objective.")
+    config: dict[str, Any] = {
+        "format": FORMAT,
+        "manymodal": version("manymodal"),
+        "dim": space.dim,
+        "seed": space.seed,
+        "schema": space.schema.model_dump(mode="json"),
+        "towers": {name: space.towers[name].config() for name in space.towers.names},
+        "objective": objective_spec(space.objective),
+        "train": space.settings.model_dump(mode="json"),
+        "history": asdict(space.history),
+        "notes": space.notes,
+    }
+    with replacing_folder(folder) as aside:
+        save_file(weights, aside / WEIGHTS)
+        digest = hashlib.blake2b((aside / WEIGHTS).read_bytes(), digest_size=12)
+        digest.update(json.dumps({key: config[key] for key in ("dim", "schema", "towers")}, sort_keys=True).encode())
+        config["fingerprint"] = digest.hexdigest()
+        text = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False)
+        (aside / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (aside / CARD).write_text(card(space, folder.name), encoding="utf-8")
+    return digest.hexdigest()
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to put a space in place of something that is none."""
+    if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ManymodalError(
+            f"{folder} exists and is not a space ({CONFIG} is missing), so it is not replaced; choose another"
+        )
+
+
+def load_space(cls: type[Space], folder: Path) -> Space:
+    """Read a folder that `save_space` wrote."""
+    from safetensors.torch import load_file
+
+    if not (folder / CONFIG).is_file():
+        what = "is no folder" if not folder.is_dir() else f"has no {CONFIG}"
+        raise ManymodalError(f"{folder} {what}: not a saved space. `manymodal fit TABLE --out {folder}` makes one")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if config["format"] != FORMAT:
+            raise ManymodalError(
+                f"{folder} has format {config['format']}, this version reads {FORMAT}: "
+                f"it was written by manymodal {config['manymodal']}; install that version, or fit again"
+            )
+        towers = Towers({name: Tower.of_config(tower, config["dim"]) for name, tower in config["towers"].items()})
+        schema = Schema.model_validate(config["schema"])
+        space = cls(schema, towers, dim=config["dim"], seed=config["seed"], objective=config["objective"])
+        weights = load_file(folder / WEIGHTS)
+        _restore(space.towers, weights, "towers.")
+        _restore(space.objective, weights, "objective.")
+        space.settings, space.history = TrainSettings(**config["train"]), History(**config["history"])
+        space.notes, space.fingerprint = config["notes"], config["fingerprint"]
+    except ManymodalError:
+        raise
+    except Exception as error:  # json, safetensors, torch and pydantic each have their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ManymodalError(f"{folder} is a damaged space ({reason}); restore it from a copy, or fit again") from error
+    space.towers.eval(), space.objective.eval()
+    return space
+
+
+def _tensors(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    state = module.state_dict()
+    return {prefix + key: value.contiguous().clone() for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _restore(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
+    state = {key: value for key, value in module.state_dict().items() if not isinstance(value, torch.Tensor)}
+    module.load_state_dict(state | {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+
+
+def card(space: Space, name: str) -> str:
+    """What a person who finds the folder wants to know."""
+    rows = [
+        f"| {m} | {modality.kind} | {', '.join(modality.columns)} | {space.towers[m].config()['encoder']} |"
+        for m, modality in space.schema.modalities.items()
+    ]
+    dev = max((e["dev"] for e in space.history.epochs if e["dev"] is not None), default=None)
+    lines = [
+        "---",
+        "library_name: manymodal",
+        "---",
+        f"# {name}",
+        "",
+        f"A space of {space.dim} dimensions over {len(rows)} modalities, made by manymodal {version('manymodal')}.",
+        "",
+        "| modality | kind | columns | encoder |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"- objective: `{json.dumps(objective_spec(space.objective))}`",
+        f"- trained for {len(space.history.epochs)} epochs of at most {space.settings.epochs}, seed {space.seed}",
+        f"- mean mrr of the single directions on dev: {'not measured' if dev is None else format(dev, '.3f')}",
+        *(f"- noticed: {note}" for note in space.notes),
+        "",
+        "```python",
+        "import manymodal as mm",
+        "",
+        f'space = mm.load("{name}")',
+        'data = mm.read_collection("table.parquet", schema=space.schema)',
+        "embeddings = space.encode(data)",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""Which items, and which of their values, a training step sees: a pure function of the seed and the step's number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import ManymodalError
+from .rows import Batch, Rows
+
+
+def seed_of(*numbers: int | str) -> int:
+    """A seed that depends on the given numbers alone, so that no state of a generator has to be saved to resume."""
+    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest(), "little") >> 1
+
+
+def stream(*numbers: int | str) -> torch.Generator:
+    """A random generator started from `seed_of` the numbers."""
+    return torch.Generator().manual_seed(seed_of(*numbers))
+
+
+class ItemSampler:
+    """Batches of items; an item shows `values_per_item` random values in each modality that it has.
+
+    An epoch shows every item once, in batches of equal size (as nearly as can be). A modality with one value per label
+    shows the labels of the batch's items.
+
+    Args:
+        data: {modality: rows} to train on.
+        batch_size: items per step, at most.
+        seed: of the order and of the values drawn.
+        values_per_item: how many of an item's values a step shows in each modality, or "all".
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Rows],
+        *,
+        batch_size: int = 512,
+        seed: int = 0,
+        values_per_item: int | Literal["all"] = 1,
+    ) -> None:
+        self.data, self.seed = dict(data), seed
+        self.limit = None if values_per_item == "all" else values_per_item
+        by_item = [rows for rows in data.values() if not rows.per_label and len(rows)]
+        if not by_item:
+            raise ManymodalError("there is no value of any item to train on")
+        items = torch.cat([rows.items for rows in by_item])
+        labels = torch.cat([rows.labels for rows in by_item])
+        self.items, inverse = items.unique(return_inverse=True)  # (n,), (total,)
+        self.labels = torch.full_like(self.items, -1).scatter_(0, inverse, labels)  # (n,)
+        self.groups = {m: _Groups(rows.labels if rows.per_label else rows.items) for m, rows in data.items()}
+        self.steps = -(-len(self.items) // batch_size)
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return self.steps
+
+    def batch(self, step: int) -> Batch:
+        """The batch of step 0, 1, 2, ... counted over all epochs."""
+        epoch, part = divmod(step, self.steps)
+        order = torch.randperm(len(self.items), generator=stream("order", self.seed, epoch))
+        chosen = order.tensor_split(self.steps)[part]
+        items, labels = self.items[chosen], self.labels[chosen].unique()
+        generator = stream("values", self.seed, step)
+        return {
+            m: rows.take(self.groups[m].draw(labels if rows.per_label else items, self.limit, generator))
+            for m, rows in sorted(self.data.items())
+        }
+
+
+class _Groups:
+    """Rows by key (item or label), and random draws from them."""
+
+    def __init__(self, keys: Tensor) -> None:
+        self.order = keys.argsort(stable=True)  # (n,)
+        self.sorted = keys[self.order]  # (n,)
+
+    def draw(self, keys: Tensor, limit: int | None, generator: torch.Generator) -> Tensor:
+        """Row numbers of up to `limit` random rows of each key, None = all; keys below 0 have none."""
+        first = torch.searchsorted(self.sorted, keys)  # (k,)
+        count = torch.searchsorted(self.sorted, keys, right=True) - first  # (k,)
+        count = torch.where(keys >= 0, count, 0)
+        owner = torch.repeat_interleave(torch.arange(len(keys)), count)  # (r,)
+        start = count.cumsum(0) - count  # (k,)
+        rows = self.order[first[owner] + torch.arange(len(owner)) - start[owner]]  # (r,)
+        if limit is None:
+            return rows
+        shuffled = torch.randperm(len(rows), generator=generator)
+        shuffled = shuffled[owner[shuffled].argsort(stable=True)]  # by key, random within one
+        place = torch.arange(len(rows)) - start[owner[shuffled]]  # (r,) 0, 1, ... within a key
+        return rows[shuffled[place < limit]]

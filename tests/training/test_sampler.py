@@ -1,0 +1,68 @@
+"""Batches: every item once an epoch, values drawn, gaps kept, and all of it a function of seed and step."""
+
+import pytest
+import torch
+
+from manymodal.encoders.base import Packed
+from manymodal.errors import ManymodalError
+from manymodal.training import ItemSampler, Rows
+
+
+def rows(items, labels=None):
+    items = torch.tensor(items)
+    labels = torch.full_like(items, -1) if labels is None else torch.tensor(labels)
+    return Rows(Packed(torch.arange(len(items)).float()[:, None]), items, labels)
+
+
+DATA = {
+    "a": rows([3, 1, 2, 9, 5], [0, 1, 0, -1, 1]),
+    "b": rows([1, 1, 1, 9, 2, 2], [1, 1, 1, -1, 0, 0]),
+    "kind": rows([-1, -1, -1], [0, 1, 4]),
+}
+
+
+def test_an_epoch_shows_every_item_once_in_equal_batches():
+    sampler = ItemSampler(DATA, batch_size=2, seed=1)
+    assert len(sampler) == 3
+    seen = [sampler.batch(step)["a"].items.tolist() for step in range(3)]
+    assert sorted(item for batch in seen for item in batch) == [1, 2, 3, 5, 9]
+    assert max(map(len, seen)) <= 2
+    assert [sampler.batch(step)["a"].items.tolist() for step in range(3, 6)] != seen  # another order
+
+
+def test_values_are_drawn_without_repeats_and_their_number_is_kept():
+    for limit, most in ((1, 1), (2, 2), ("all", 3)):
+        sampler = ItemSampler(DATA, batch_size=5, values_per_item=limit)
+        shown = set()
+        for step in range(40):
+            b = sampler.batch(step)["b"]
+            assert (b.items == 1).sum() == most and (b.items == 9).sum() == 1
+            chosen = b.values.data[b.items == 1][:, 0].tolist()
+            assert len(set(chosen)) == most
+            shown |= set(chosen)
+        assert shown == {0.0, 1.0, 2.0}  # each of item 1's values has its turn
+
+
+def test_label_modalities_show_the_labels_of_the_batch():
+    sampler = ItemSampler(DATA, batch_size=1)
+    for step in range(len(sampler)):
+        batch = sampler.batch(step)
+        labels = set(torch.cat([batch["a"].labels, batch["b"].labels]).tolist()) - {-1}
+        assert set(batch["kind"].labels.tolist()) == labels
+        assert batch["kind"].values.data[:, 0].tolist() == [{0: 0.0, 1: 1.0}[x] for x in batch["kind"].labels.tolist()]
+
+
+def test_same_seed_and_step_same_batch():
+    def all_rows(seed):
+        sampler = ItemSampler(DATA, batch_size=2, seed=seed)
+        return [sampler.batch(step)["b"].values.data[:, 0].tolist() for step in range(9)]
+
+    torch.manual_seed(5)
+    first = all_rows(3)
+    torch.manual_seed(6)
+    assert all_rows(3) == first != all_rows(4)
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(ManymodalError, match="no value of any item"):
+        ItemSampler({"kind": DATA["kind"]})
