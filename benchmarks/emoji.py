@@ -18,7 +18,7 @@ from common import Result, config_of, percent
 from runs import Hits, fitted, hits, kept
 
 NAME = "emoji"
-SETTINGS = {"epochs": 60, "batch_size": 256, "lr": 1e-3}
+SETTINGS = {"epochs": 30, "batch_size": 128, "lr": 1e-3}
 DRAWINGS = ("openmoji_color", "twemoji", "noto", "fluent_3d", "openmoji_line", "fluent_mono")
 DRAWS = 2000  # of the bootstrap
 

@@ -8,10 +8,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .errors import ManymodalError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sync(path: Path) -> None:
@@ -64,16 +67,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         sync(aside)
         if path.exists():
             path.rename(old)
-        try:
-            aside.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        aside.rename(path)
         sync(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
+        if old.exists() and not path.exists():  # whatever kept the new one out, Ctrl-C included
+            old.rename(path)
         for folder in (aside, old):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -82,6 +82,21 @@ def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON (no NaN: what is undefined is null), beside and then into place."""
     with replacing(path) as aside:
         aside.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as a safetensors file; where that fails, with an `OSError` as any other file would.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def cannot_write(path: Path, error: OSError) -> ManymodalError:

@@ -12,7 +12,7 @@ from torch import Tensor
 from .collection import Collection
 from .embeddings import Embeddings
 from .errors import ManymodalError
-from .files import replacing_folder
+from .files import replacing_folder, write_tensors
 
 META, FORMAT = "meta.json", 1
 
@@ -31,7 +31,6 @@ def save_embeddings(
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from safetensors.torch import save_file
 
     if folder.exists() and not (folder / META).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ManymodalError(f"{folder} exists and holds no embeddings; choose another folder")
@@ -54,7 +53,7 @@ def save_embeddings(
             }
             if embeddings.labels is not None:
                 content["labels"] = embeddings.labels[m]
-            save_file({key: tensor.contiguous() for key, tensor in content.items()}, aside / f"{m}.safetensors")
+            write_tensors(aside / f"{m}.safetensors", {key: tensor.contiguous() for key, tensor in content.items()})
         pq.write_table(pa.table({**table, **plain}), aside / "items.parquet")
         names_of_labels = {"label": pa.array(range(len(data.label_names)), pa.int64()), "name": data.label_names}
         pq.write_table(

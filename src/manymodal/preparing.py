@@ -56,7 +56,7 @@ def prepare(tower: Tower, data: Collection, modality: str, split: str | None, st
     """The values of one modality, ready for its tower: packed, or as the features of its frozen encoder."""
 
     def read(values: Sequence[Any]) -> Packed:
-        return pack(tower, values, store, f"features of {modality}")
+        return pack(tower, values, store, f"reading {modality}")
 
     packed, values = reading(data, modality, data.values(modality, split), read, tower.encoder.tensor)
     return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels))
@@ -94,7 +94,7 @@ def reading(
     return read(kept.data), kept
 
 
-def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: str = "features") -> Packed:
+def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: str = "reading") -> Packed:
     """Raw values as the tower reads them.
 
     Raises:
@@ -102,10 +102,14 @@ def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: 
     """
     if not len(values):
         return Packed(torch.zeros(0, tower.encoder.width))  # (0, width)
-    if not tower.encoder.frozen:
-        return tower.encoder.pack(values)
     with bar(description, len(values)) as advance:
-        return Packed(store.features(tower.encoder, values, lambda done: advance(done, "")))  # (n, width)
+        if tower.encoder.frozen:
+            return Packed(store.features(tower.encoder, values, lambda done: advance(done, "")))  # (n, width)
+        parts = []
+        for start in range(0, len(values), ROWS_AT_ONCE):
+            parts.append(tower.encoder.pack(values[start : start + ROWS_AT_ONCE], start))
+            advance(len(parts[-1]), "")
+        return Packed.concatenate(parts)
 
 
 @torch.no_grad()

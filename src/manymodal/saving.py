@@ -14,7 +14,7 @@ from torch import nn
 
 from .collection import Schema
 from .errors import ManymodalError
-from .files import replacing_folder
+from .files import replacing_folder, write_tensors
 from .objectives import objective_spec
 from .towers import Tower, Towers
 from .training import History, TrainSettings
@@ -28,8 +28,6 @@ CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
 
 def save_space(space: Space, folder: Path, overwrite: bool) -> str:
     """Write the folder aside and move it into place; returns the space's fingerprint."""
-    from safetensors.torch import save_file
-
     if folder.exists() and not overwrite:
         raise ManymodalError(f"{folder} exists; choose another folder, or allow it to be replaced")
     check_replaceable(folder)
@@ -47,7 +45,7 @@ def save_space(space: Space, folder: Path, overwrite: bool) -> str:
         "notes": space.notes,
     }
     with replacing_folder(folder) as aside:
-        save_file(weights, aside / WEIGHTS)
+        write_tensors(aside / WEIGHTS, weights)
         digest = hashlib.blake2b((aside / WEIGHTS).read_bytes(), digest_size=12)
         digest.update(json.dumps({key: config[key] for key in ("dim", "schema", "towers")}, sort_keys=True).encode())
         config["fingerprint"] = digest.hexdigest()
@@ -112,7 +110,6 @@ def card(space: Space, name: str) -> str:
         f"| {m} | {modality.kind} | {', '.join(modality.columns)} | {space.towers[m].config()['encoder']} |"
         for m, modality in space.schema.modalities.items()
     ]
-    dev = max((e["dev"] for e in space.history.epochs if e["dev"] is not None), default=None)
     lines = [
         "---",
         "library_name: manymodal",
@@ -127,7 +124,7 @@ def card(space: Space, name: str) -> str:
         "",
         f"- objective: `{json.dumps(objective_spec(space.objective))}`",
         f"- trained for {len(space.history.epochs)} epochs of at most {space.settings.epochs}, seed {space.seed}",
-        f"- mean mrr of the single directions on dev: {'not measured' if dev is None else format(dev, '.3f')}",
+        f"- mean mrr of the single directions on dev: {_figure(space.history.best)}",
         *(f"- noticed: {note}" for note in space.notes),
         "",
         "```python",
@@ -140,3 +137,7 @@ def card(space: Space, name: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

@@ -77,8 +77,8 @@ class Space:
                 f"this collection has {has}; a space needs at least two. `manymodal describe` shows what each column "
                 "became; a YAML file (--config) can name more"
             )
-        if dim < 2:
-            raise ManymodalError(f"dim={dim}; it must be at least 2 (256 is the default)")
+        if not isinstance(dim, int) or dim < 2:
+            raise ManymodalError(f"dim={dim!r}; it must be a whole number of at least 2 (256 is the default)")
         towers, store = {}, FeatureStore(cache)
         for name in names:
             values = data.values(name, "train")
@@ -162,7 +162,8 @@ class Space:
         rows = data.rows(split)
         embeddings = self.encode(data, split, cache=cache)
         entries = evaluate(embeddings, items=torch.as_tensor(rows), same_source=self.schema.same_source, **options)
-        return Report(split=split, items=len(rows), seed=self.seed, space=self.fingerprint, directions=entries)
+        settings = {name: value for name, value in options.items() if name != "directions" and value is not None}
+        return Report(split, len(rows), entries, self.seed, self.fingerprint, settings)
 
     def search(
         self,

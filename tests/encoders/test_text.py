@@ -116,3 +116,15 @@ def test_repeats_in_a_bag_add_up():
     bags = Bags(torch.tensor([1, 1, 0]), torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 2]), 3)
     assert (bags @ torch.eye(3)).tolist() == [[0, 3, 0], [4, 0, 0]]
     assert np.allclose((bags.transposed() @ torch.eye(2)).T, bags @ torch.eye(3))
+
+
+def test_texts_that_depend_on_each_other_bring_no_noise():
+    words = [
+        f"{colour} {shape}" for colour in ("red", "green", "blue", "black") for shape in ("disc", "frame", "stroke")
+    ]
+    encoder = Text.fit(words * 3, width=32)  # of 36 rows no more than 12 differ
+    known = encoder.eval()(encoder.pack(words)).norm(dim=1).mean()
+    unseen = encoder(encoder.pack(["red green disc", "blue stroke frame", "black"])).norm(dim=1)
+    assert (unseen < 3 * known).all()
+    thinned = encoder.train()(encoder.pack(words * 20)).norm(dim=1)
+    assert (thinned < 3 * known).all()

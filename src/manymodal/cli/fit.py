@@ -44,6 +44,7 @@ def fit(
     from ..collection import read_config
     from ..errors import ManymodalError
     from ..saving import check_replaceable
+    from ..training.checkpoint import FILE as CHECKPOINT
 
     working = out.with_name(out.name + ".training")
     if resume and out.exists() and not working.exists():
@@ -52,6 +53,8 @@ def fit(
         raise ManymodalError(
             f"{out} exists; choose another --out, or say --overwrite to replace it or --resume to go on"
         )
+    if (working / CHECKPOINT).exists() and not (resume or overwrite):
+        raise ManymodalError(f"{working} holds an unfinished run; say --resume to go on, or --overwrite to start again")
     check_replaceable(out)
     said = read_config(config) if config else None
     given = {"dim": dim, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
@@ -70,7 +73,10 @@ def fit(
     say(space.notes)
     space.save(out)
     shutil.rmtree(working, ignore_errors=True)
-    typer.echo(f"{space} is in {out}")
+    best = space.history.best
+    typer.echo(
+        f"{space} is in {out}" + ("" if best is None else f"; mean mrr of the single directions on dev {best:.3f}")
+    )
     if space.history.stopped == "interrupted":
         raise typer.Exit(130)
 
@@ -87,9 +93,9 @@ def _begin(
     data = read_collection(table, config=config, on_bad_value=on_bad_value.value)
     say(data.notes)
     train = dict(asked["train"])
-    made = {key: train.pop(key) for key in ("dim", "seed") if key in train}
-    TrainSettings.of(train)  # mistakes are said before any work is done
-    space = Space.for_collection(data, objective=asked["objective"], cache=cache, **made)
+    dim = {"dim": train.pop("dim")} if "dim" in train else {}
+    settings = TrainSettings.of(train)  # mistakes are said before any work is done
+    space = Space.for_collection(data, objective=asked["objective"], seed=settings.seed, cache=cache, **dim)
     space.save(working / "space")
     write_json(working / RUN, {**asked, "rows": _digest(data)})
     return data, space
@@ -102,7 +108,12 @@ def _go_on(
     from ..errors import ManymodalError
     from ..space import load
 
-    run = json.loads((working / RUN).read_text(encoding="utf-8"))
+    try:
+        run = json.loads((working / RUN).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManymodalError(
+            f"{working / RUN} is damaged ({error}); remove {working} and start without --resume"
+        ) from error
     for key, value in {**asked["train"], "objective": asked["objective"]}.items():
         before = run["objective"] if key == "objective" else run["train"].get(key)
         if value is not None and value != before:

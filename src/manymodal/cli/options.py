@@ -45,10 +45,10 @@ def read_with_schema(table: Path, schema: Schema, on_bad_value: OnBadValue) -> C
 
 
 def console() -> Console:
-    """For tables on stdout; wide where no terminal says how wide it is."""
+    """For tables on stdout; wide where no terminal says how wide it is. Cells are shown as they are: no markup."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False)
 
 
 def say(notes: list[str]) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..collection import Collection
     from ..index.exact import Hit
 
+WIDEST = 60  # characters shown of a cell
+
 
 def search(
     space: SpaceFolder,
@@ -97,9 +99,7 @@ def parse_value(text: str, name: str, kind: str) -> Any:
         raise ManymodalError(f"{name}={text}: {name!r} is {kind}; give a {wanted} as {name}=@FILE, or id:{name}=ID")
     path = Path(text[1:])
     if kind in ("vector", "series"):
-        import numpy as np
-
-        return _reading(path, lambda path: np.load(path, allow_pickle=False).astype(np.float32))
+        return _reading(path, _array)
     if kind == "table":
         return _reading(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
     return path if path.is_file() else _reading(path, Path.read_bytes)
@@ -119,6 +119,13 @@ def parse_weights(texts: list[str]) -> dict[str, float]:
     return weights
 
 
+def _array(path: Path) -> Any:
+    import numpy as np
+
+    with path.open("rb") as file:  # read_array takes a .npy file and nothing else, where np.load would try more
+        return np.lib.format.read_array(file, allow_pickle=False).astype(np.float32)
+
+
 def _reading(path: Path, read: Any) -> Any:
     from ..errors import ManymodalError
 
@@ -134,15 +141,20 @@ def show(hits: list[Hit]) -> None:
     """Hits as a table for people."""
     from rich.table import Table as RichTable
 
-    table = RichTable("", "id", "score")
+    table = RichTable("")
     parts = list(hits[0].parts) if hits else []
-    columns = list(dict.fromkeys(name for hit in hits for name in hit.columns))
-    for name in parts:
-        table.add_column(f"~ {name}", justify="right")
+    for name in ("id", "score", *(f"~ {part}" for part in parts)):
+        table.add_column(name, justify="left" if name == "id" else "right", no_wrap=True)
+    names = dict.fromkeys(name for hit in hits for name in hit.columns)
+    columns = [name for name in names if any(str(hit.columns.get(name)) != hit.id for hit in hits)]
     for name in columns:
-        table.add_column(name, overflow="ellipsis", max_width=48, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for place, hit in enumerate(hits, 1):
-        row = [str(place), hit.id, f"{hit.score:.3f}", *(f"{hit.parts[name]:.3f}" for name in parts)]
-        cells = [hit.columns.get(name) for name in columns]
-        table.add_row(*row, *("" if cell is None else str(cell) for cell in cells))
+        figures = [f"{hit.score:.3f}", *(f"{hit.parts[part]:.3f}" for part in parts)]
+        table.add_row(str(place), hit.id, *figures, *(_short(hit.columns.get(name)) for name in columns))
     console().print(table)
+
+
+def _short(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"

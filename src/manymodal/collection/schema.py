@@ -163,7 +163,7 @@ def read_config(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ManymodalError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise ManymodalError(f"{path} cannot be read as YAML: {error}") from error
+        raise ManymodalError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict | None):
         raise ManymodalError(
             f"{path} holds a {type(content).__name__}; needed: keys such as {', '.join(Config.model_fields)}"

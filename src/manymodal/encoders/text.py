@@ -97,15 +97,18 @@ class Text(Encoder):
             packed = packed.take(torch.arange(SAMPLE) * len(packed) // SAMPLE)
         assert packed.offsets is not None
         row, weight = self._weighted(packed)
+        self.train()
         matrix = Bags(row, weight, packed.offsets[:-1], self.rows + 1)
         strength, vectors = right_singular(matrix, self.width)  # (k,), (rows + 1, k)
-        table = vectors / strength.clamp_min(NEGLIGIBLE * float(strength.max()) or 1.0).sqrt()  # (rows + 1, k)
-        bags = matrix @ table  # (n, k)
+        kept = strength > NEGLIGIBLE * strength.max()  # (k,); texts that depend on each other leave noise in the others
+        if not kept.any():
+            return  # no text has an n-gram
+        table = vectors[:, kept] / strength[kept].sqrt()  # (rows + 1, kept)
+        bags = matrix @ table  # (n, kept)
         spread = float(bags.var(0, correction=0).mean().sqrt())
         spread = spread if spread > NEGLIGIBLE else 1.0  # training texts that are all the same have none
         self.table[:, : table.shape[1]] = table / spread  # fewer texts than directions leave some columns empty
         self.centre[: table.shape[1]] = bags.mean(0) / spread
-        self.train()
 
 
 def document_frequency(texts: Packed) -> Tensor:

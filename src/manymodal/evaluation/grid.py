@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .evaluate import Entry
 
@@ -30,7 +30,8 @@ class Row:
 def grid(entries: Sequence[Entry]) -> tuple[list[str], list[Row]]:
     """Names of the columns, and the rows under their headings: singles first, then combined queries.
 
-    Queries of all modalities but the target share one row, since each of them has one cell only.
+    Queries of all modalities but the target share one row, since each of them has one cell only. Where every item has
+    one value at most, its value and the whole item are the same query, and one row shows both.
     """
     names = _names_of_values(entries)
     shared = sum(_is_everything_else(entry, names) for entry in entries) > 1
@@ -38,6 +39,8 @@ def grid(entries: Sequence[Entry]) -> tuple[list[str], list[Row]]:
     for entry in entries:
         name = EVERYTHING_ELSE if shared and _is_everything_else(entry, names) else _words(entry.direction.query)
         key = (len(entry.direction.query) > 1, _heading(entry, entries), name)
+        if _says_no_more(entry, entries):
+            continue
         rows.setdefault(key, {})[_words(entry.direction.target)] = entry
     headings = list(dict.fromkeys(key[:2] for key in sorted(rows, key=lambda key: key[0])))
     columns = sorted({target for cells in rows.values() for target in cells}, key=lambda name: (" + " in name, name))
@@ -63,6 +66,14 @@ def _names_of_values(entries: Sequence[Entry]) -> set[str]:
 
 def _is_everything_else(entry: Entry, names: set[str]) -> bool:
     return len(entry.direction.query) > 1 and set(entry.direction.query) == names - set(entry.direction.target)
+
+
+def _says_no_more(entry: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether a single modality asked by item is the same query as asked by value, which is among the entries."""
+    if entry.direction.unit != "item" or len(entry.direction.query) > 1:
+        return False
+    by_value = replace(entry, direction=replace(entry.direction, unit="value"))
+    return any(other.direction == by_value.direction and other == by_value for other in entries)
 
 
 def _heading(entry: Entry, entries: Sequence[Entry]) -> str:

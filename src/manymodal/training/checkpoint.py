@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ FILE = "checkpoint.pt"
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, strings, lists and dicts; the previous checkpoint stays until this one is complete."""
+    content = io.BytesIO()  # torch writing to a file of its own would not say why it cannot
+    torch.save(state, content)
     with replacing(folder / FILE) as aside:
-        torch.save(state, aside)
+        aside.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

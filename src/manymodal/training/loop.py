@@ -36,6 +36,11 @@ class History:
     best_epoch: int | None = None
     stopped: Literal["early", "interrupted"] | None = None
 
+    @property
+    def best(self) -> float | None:
+        """The best figure on dev; None where dev was never looked at."""
+        return None if self.best_epoch is None else float(self.epochs[self.best_epoch - 1]["dev"])
+
 
 def learning_rate(step: int, total: int, highest: float) -> float:
     """Linear warm-up over the first tenth of the steps, then half a cosine down to 0."""

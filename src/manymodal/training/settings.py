@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ class TrainSettings(BaseModel):
     lr: float = Field(default=1e-3, gt=0)  # the highest; warmed up over the first tenth, then down a cosine
     weight_decay: float = Field(default=0.05, ge=0)  # of matrices; not of biases, norms or the scale
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
-    values_per_item: int | Literal["all"] = 1
+    values_per_item: Annotated[int, Field(ge=1)] | Literal["all"] = 1
     patience: int = Field(default=10, ge=1)  # validations without a better dev mrr before it stops
     validations: int = Field(default=15, ge=1)  # how often dev is looked at during the whole run
     checkpoint_seconds: float = Field(default=30.0, ge=0)  # least time between two checkpoints; 0 = after every epoch
