@@ -45,7 +45,7 @@ def oracle_pcmc_pair(x, y, matches, scale):
 
 
 def oracle_pcmr_pair(x, y, matches, lam, beta):
-    """mean over matches of (1 - s)^2 + lam * mean over the rest of (s - beta)^2."""
+    """Mean over matches of (1 - s)^2 + lam * mean over the rest of (s - beta)^2."""
     positive, negative = [], []
     for i, u in enumerate(x):
         for j, v in enumerate(y):

@@ -36,7 +36,7 @@ ALLOWED = {
 }
 INNER = set(ALLOWED) | FREE
 SPACE = {"towers", "preparing", "fitting", "querying", "saving", "folder", "space"}
-ALLOWED |= {name: INNER | SPACE for name in SPACE}
+ALLOWED |= dict.fromkeys(SPACE, INNER | SPACE)
 ALLOWED |= {"demo": INNER | SPACE | {"demo"}, "cli": INNER | SPACE | {"demo"}}
 
 
@@ -56,7 +56,9 @@ def imported(path):
             assert not any(name.split(".")[0] == "manymodal" for name in names), f"{path}: import relatively"
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f.parent != SOURCE or f.stem != "__init__"], ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if f.parent != SOURCE or f.stem != "__init__"], ids=lambda p: str(p.relative_to(SOURCE))
+)
 def test_imports_point_one_way(path):
     strange = set(imported(path)) - ALLOWED[part(path)] - FREE - {part(path)}
     assert not strange, f"{part(path)} may not know {strange}"
@@ -67,7 +69,9 @@ def test_the_rule_covers_every_part():
 
 
 def test_files_are_short():
-    long = {str(f.relative_to(SOURCE)): n for f in FILES if (n := len(f.read_text(encoding="utf-8").splitlines())) > 320}
+    long = {
+        str(f.relative_to(SOURCE)): n for f in FILES if (n := len(f.read_text(encoding="utf-8").splitlines())) > 320
+    }
     assert not long, f"about 300 lines at most: {long}"
 
 
@@ -100,7 +104,9 @@ def test_no_dependency_brings_torchvision_or_a_gpu_build():
 def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv = ['manymodal', '--help']\nfrom manymodal.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "print('LOADED', sorted({'torch', 'transformers', 'numpy', 'pyarrow', 'matplotlib', 'pandas'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, check=True
+    )
     assert "fit" in done.stdout and "search" in done.stdout
     assert done.stdout.splitlines()[-1] == "LOADED []"
 

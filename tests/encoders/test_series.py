@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -60,7 +58,7 @@ def test_the_trunk_is_the_plain_padded_network():
         used = torch.ones(len(x))
         x, used = (torch.nn.functional.pad(t.T, (0, -len(x) % BLOCK)).T for t in (x, used[:, None]))
         for layer, norm in zip(trunk.layers, trunk.norms, strict=True):
-            x = torch.relu(norm(layer(x.T[None])[0].T))
+            x = torch.relu(norm(layer(x)))
             used = used.view(-1, 2).amax(1, keepdim=True)
             x = x * used
         attended = (trunk.attention(x).softmax(0).T @ x).flatten()
@@ -93,7 +91,7 @@ def test_it_learns_the_order_of_times():
 def test_unequal_lengths_cost_their_sum():
     trunk, lengths = Trunk(40), torch.cat([torch.full((255,), 20), torch.tensor([4000])])
     frames = torch.randn(int(lengths.sum()), 40)
-    trunk(frames, lengths).sum().backward()
-    started = time.process_time()
+    seen = []
+    trunk.layers[0].register_forward_hook(lambda layer, given, out: seen.append(len(given[0])))
     trunk(frames, lengths)
-    assert time.process_time() - started < 1.5  # 256 series padded to 4,000 would take a minute
+    assert seen[0] <= len(frames) + 2 * BLOCK * len(lengths)  # 256 series padded to 4,000 would be a million frames

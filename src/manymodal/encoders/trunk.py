@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHANNELS = (64, 128, 192)  # of the three layers, each with half the time resolution of the one before
-KERNELS = (5, 3, 3)
+CHANNELS = (48, 96, 144)  # of the three layers, each with half the time resolution of the one before
 BLOCK = 2 ** len(CHANNELS)  # input frames for each output frame
 QUERIES = 4  # of the attention
+
+
+class Halving(nn.Linear):
+    """(time, channels_in) -> (time / 2, channels_out): a convolution of length 4 and stride 2 as one matrix product.
+
+    Each output frame sees its own two input frames and the two before. Frames stay rows throughout, which on a CPU is
+    faster than a convolution with its transposes.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(4 * channels_in, channels_out)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See the class; the time is even, and before the first frame there are zeros."""
+        pairs = frames.reshape(len(frames) // 2, -1)  # (time / 2, 2 channels_in)
+        before = F.pad(pairs[:-1], (0, 0, 1, 0))  # (time / 2, 2 channels_in)
+        return super().forward(torch.cat([before, pairs], dim=1))  # (time / 2, channels_out)
 
 
 class Trunk(nn.Module):
@@ -29,9 +47,7 @@ class Trunk(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         widths = (channels + 1, *CHANNELS)
-        self.layers = nn.ModuleList(
-            nn.Conv1d(a, b, k, stride=2, padding=k // 2) for a, b, k in zip(widths, CHANNELS, KERNELS, strict=False)
-        )
+        self.layers = nn.ModuleList(Halving(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in CHANNELS)
         self.attention = nn.Linear(CHANNELS[-1], QUERIES)
 
@@ -52,7 +68,7 @@ class Trunk(nn.Module):
         x = x.index_copy(0, place, torch.cat([frames, position[:, None]], dim=1))
         used = torch.zeros(total, 1, device=frames.device).index_fill(0, place, 1.0)  # (time, 1)
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = F.relu(norm(layer(x.T[None])[0].T))  # (time / 2, channels of the layer)
+            x = F.relu(norm(layer(x)))  # (time / 2, channels of the layer)
             used = used.view(-1, 2, 1).amax(1)  # (time / 2, 1)
             x = x * used
         return self._pool(x, blocks)
