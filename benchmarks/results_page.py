@@ -1,7 +1,7 @@
-"""Make docs/results.md from benchmarks/results/*.json (their form is documented in common.py).
+"""Make docs/results.md, and the README's table, from benchmarks/results/*.json (their form is documented in common.py).
 
-python benchmarks/results_page.py            # writes the page
-python benchmarks/results_page.py --check    # exits with 1 when the page is not what the results give
+python benchmarks/results_page.py            # writes both
+python benchmarks/results_page.py --check    # exits with 1 when one is not what the results give
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from manymodal.errors import ManymodalError
 from manymodal.files import replacing
 
 PAGE = HERE.parent / "docs" / "results.md"
+README = HERE.parent / "README.md"
+DEMO = ("<!-- demo: begin -->\n", "<!-- demo: end -->")  # around the first table of glyphs.json in the README
 KEYS = {"name", "title", "versions", "hardware", "settings", "tables", "claims"}
 HEAD = """\
 # Results
@@ -107,6 +109,16 @@ def listed(content: Any) -> str:
     return shown(content)
 
 
+def with_demo_table(readme: str, results: list[dict[str, Any]]) -> str:
+    """The README with the glyph finder's table between its marks; unchanged where that was not measured."""
+    begin, end = DEMO
+    found = [result["tables"][0] for result in results if result["name"] == "glyphs"]
+    if not found or begin not in readme:
+        return readme
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}{table_lines(found[0])}\n\n{found[0]['note']}\n{end}{rest.split(end, 1)[1]}"
+
+
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """All results, in the order of their names.
 
@@ -132,18 +144,21 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when the page is out of date")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--readme", type=Path, default=README)
     arguments = parser.parse_args()
     try:
-        text = page(read_results(arguments.results))
-        if not arguments.check:
-            with replacing(arguments.page) as aside:
+        results = read_results(arguments.results)
+        readme = arguments.readme.read_text(encoding="utf-8")
+        for path, text in ((arguments.page, page(results)), (arguments.readme, with_demo_table(readme, results))):
+            if path.is_file() and path.read_text(encoding="utf-8") == text:
+                continue
+            if arguments.check:
+                print(
+                    f"{path.name} is not what the results give; run python benchmarks/results_page.py", file=sys.stderr
+                )
+                return 1
+            with replacing(path) as aside:
                 aside.write_text(text, encoding="utf-8")
-        elif not arguments.page.is_file() or arguments.page.read_text(encoding="utf-8") != text:
-            print(
-                f"{arguments.page.name} is not what the results give; run python benchmarks/results_page.py",
-                file=sys.stderr,
-            )
-            return 1
     except ManymodalError as error:
         print(error, file=sys.stderr)
         return 1

@@ -133,3 +133,18 @@ def test_peak_memory_is_that_of_this_process(common: ModuleType) -> None:
     before = common.peak_memory()
     held = bytearray(b"x") * 300_000_000
     assert common.peak_memory() > max(before, len(held))
+
+
+def test_the_readme_shows_the_demo_table(common: ModuleType, results: Path, tmp_path: Path) -> None:
+    content = json.loads((results / "pets.json").read_text(encoding="utf-8"))
+    content["name"], content["tables"] = "glyphs", content["tables"][1:]
+    (results / "glyphs.json").write_text(json.dumps(content), encoding="utf-8")
+    readme = tmp_path / "README.md"
+    readme.write_text("Before\n<!-- demo: begin -->\nold\n<!-- demo: end -->\nafter\n", encoding="utf-8")
+    arguments = ("--results", results, "--page", tmp_path / "page.md", "--readme", readme)
+    assert run(*arguments).returncode == 0 and run("--check", *arguments).returncode == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("Before\n") and text.endswith("<!-- demo: end -->\nafter\n")
+    assert "| gain |" in text and "A note." in text and "old" not in text
+    readme.write_text(text.replace("| gain |", "| more |"), encoding="utf-8")
+    assert run("--check", *arguments).returncode == 1
