@@ -15,6 +15,7 @@ import pytest
 
 import manymodal as mm
 from manymodal import ManymodalError
+from manymodal.files import replacing_folder
 from samples import contents, picture, rows, run, sound, write, write_config
 
 FEW = {"epochs": 1, "batch_size": 8, "dim": 8}
@@ -203,7 +204,7 @@ def test_an_empty_wav(tmp_path, content):
     made = rows()
     made[1]["speech"] = {"bytes": content, "path": "1.wav"}
     assert "modality 'speech' (column speech), item 'a1': empty" in refused_fit(tmp_path, made)
-    assert "1 values cannot be used" in skipping(tmp_path, made)
+    assert "1 value cannot be used" in skipping(tmp_path, made)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
@@ -219,14 +220,14 @@ def test_vectors_of_unequal_length(tmp_path):
     made = plain(features={7: [1.0, 2.0]})
     message = fit_plain(tmp_path, made)
     assert "'features' (column features), item 'a7': the vector has 2 numbers, the others 3" in message
-    assert "1 values cannot be used" in skipping(tmp_path, made, label=None, modalities={})
+    assert "1 value cannot be used" in skipping(tmp_path, made, label=None, modalities={})
 
 
 def test_an_item_with_no_values_at_all(tmp_path):
     made = plain(text={4: None}, features={4: None})
     table, out = write(tmp_path, made), tmp_path / "pets"
     ran = run("fit", table, "--out", out, "--epochs", 1, "--dim", 8, "--device", "cpu")
-    assert ran.code == 0 and "1 items have no value in any modality (the first: 'a4')" in ran.err
+    assert ran.code == 0 and "1 item without a value in any modality (the first: 'a4')" in ran.err
     assert run("evaluate", out, table, "--split", "all", "--out", tmp_path / "r").code == 0
     entries = json.loads((tmp_path / "r" / "report.json").read_text())["directions"]
     assert all(entry["queries"] == 19 and entry["skipped"] == {"part": 1, "match": 0} for entry in entries)
@@ -392,6 +393,33 @@ def test_a_read_only_folder(world, results, tmp_path_factory, monkeypatch):
         mm.load(world[0]).save(results / "pets")
     monkeypatch.undo()
     assert contents(results) == before and not (results / "new").exists()
+
+
+def test_what_a_killed_process_moved_aside_is_put_back_or_cleared_away(world, results):
+    """Killed between its two renames, or right after them, a save leaves `.pets.<mark>.old`."""
+    space, before = mm.load(world[0]), contents(results)
+    aside = results / ".pets.0123abcd.old"
+    for killed_between in (True, False):
+        if killed_between:
+            (results / "pets").rename(aside)
+            shutil.copytree(world[0], results / ".pets.0123abcd")
+        else:
+            shutil.copytree(results / "pets", aside)
+        (results / ".pets.mine.old").mkdir(exist_ok=True)  # of somebody else
+        space.save(results / "pets")
+        assert contents(results).keys() == before.keys() and not aside.exists()
+        assert (results / ".pets.mine.old").exists() and mm.load(results / "pets").fingerprint == space.fingerprint
+    (results / "pets").rename(aside)
+    with pytest.raises(ManymodalError, match="cannot write"), replacing_folder(results / "pets"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert contents(results).keys() == before.keys() and not aside.exists()  # what was there before is back
+
+
+def test_a_link_to_a_folder_stays_a_link(world, results):
+    (results / "link").symlink_to(results / "pets")
+    mm.load(world[0]).save(results / "link")
+    assert (results / "link").is_symlink() and mm.load(results / "pets").fingerprint
+    assert not [path.name for path in results.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import samples
 from manymodal import ManymodalError
 from manymodal.demo.faces import FACES
 from manymodal.demo.glyphs import GLYPH_CONFIG, glyph_table
+from manymodal.objectives import PCMR
 
 SETTINGS = {"epochs": 3, "batch_size": 8}
 
@@ -121,6 +122,46 @@ def test_fit_keeps_a_history_and_the_best_epoch(pets):
     assert "captions/photo" in history.epochs[0]["pairs"]
 
 
+def test_dev_rows_that_match_nothing_keep_the_last_weights(cache):
+    """Dev items with a label that has a value, and with no value of their own to match it."""
+    rows = [row | ({"split": "train"} if row["split"] != "test" else {}) for row in samples.rows()]
+    bare = dict.fromkeys(("photo", "captions", "features", "trace", "speech", "weight", "colour"))
+    rows += [rows[i] | bare | {"id": f"dev {i}", "split": "dev"} for i in range(3)]
+    space = fitted(rows, cache, epochs=1)[1]
+    assert space.notes[0] == "no dev rows with a match: the last weights were kept, not the best"
+
+
+def test_what_cannot_be_fitted_is_refused_in_words(pets, cache):
+    data, space = pets
+    for objective, said in (
+        ({"pcmc": {"weights": {"captions/smell": 2}}}, "weights name 'smell'"),
+        ({"pcmr": {"lam": "much"}}, "objective pcmr: a setting in .* is of a wrong type"),
+        ({"pcmr": {"weights": 3}}, "weights=3; allowed are"),
+        ({"pcmr": 5}, "objective .*; write a name"),
+        (["pcmr"], "objective .*; write a name"),
+    ):
+        with pytest.raises(ManymodalError, match=f"^{said}"):
+            mm.Space.for_collection(data, dim=4, objective=objective, cache=cache).fit(data, epochs=1, cache=cache)
+    config = {"modalities": {"photo": {"kind": "image", "options": {"size": "64"}}}}
+    with pytest.raises(ManymodalError, match=r"'photo': encoder 'image' cannot use \{'size': '64'\}"):
+        mm.Space.for_collection(mm.read_collection(samples.rows(), config=config), cache=cache)
+    with pytest.raises(ManymodalError, match="no objective 'pcmx'"):
+        mm.Space.for_collection(data, objective="pcmx")
+    with pytest.raises(ManymodalError, match="no modality 'photos'; did you mean 'photo'"):
+        mm.Space.for_collection(data, encoders={"photos": space.towers["photo"].encoder}, cache=cache)
+    with pytest.raises(ManymodalError, match="device 'abacus' cannot be used here"):
+        mm.Space.for_collection(data, dim=4, cache=cache).fit(data, device="abacus", cache=cache)
+
+
+def test_an_objective_itself_and_folders_as_strings(cache, tmp_path):
+    data = mm.read_collection(samples.rows(), config=samples.CONFIG)
+    space = mm.Space.for_collection(data, dim=4, objective=PCMR(lam=5), cache=str(cache))
+    space.fit(data, epochs=2, folder=str(tmp_path), checkpoint_seconds=0, device="cpu", cache=str(cache))
+    assert space.objective.lam == 5 and (tmp_path / "checkpoint.pt").exists()
+    space.evaluate(data, progress=lambda done, of: None).save(tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["settings"] == {}
+
+
 def test_it_overfits_glyphs(cache):
     """128 characters, each drawn in every face and unlike all others, are learned by heart."""
     table = glyph_table(250).to_pylist()
@@ -180,6 +221,7 @@ def test_a_loaded_space_is_the_one_that_was_saved(pets, saved, tmp_path):
     same(loaded.encode(data), space.encode(data))
     assert (loaded.schema, loaded.history, loaded.notes) == (space.schema, space.history, space.notes)
     assert loaded.fingerprint == space.fingerprint and loaded.settings == space.settings
+    assert loaded.objective.auto.learned == space.objective.auto.learned != {}
     assert loaded.evaluate(data).to_json()["space"] == loaded.fingerprint
     assert loaded.evaluate(data).to_json() == space.evaluate(data).to_json()
     loaded.save(tmp_path / "again")
@@ -345,6 +387,7 @@ def test_queries_come_as_arrays_and_lists_too(pets):
         {"features": vector},
         {"features": np.array(vector)},
         {"features": [np.array(vector, dtype=np.float32)]},
+        {"features": list(np.array(vector, dtype=np.float32))},
         {"trace": trace},
         {"trace": np.array(trace)},
         {"table": {"weight": 0.0, "colour": "red"}},
@@ -366,6 +409,9 @@ def test_what_cannot_be_asked_is_refused(pets):
         space.search({"captions": "red"}, "smell", data)
     with pytest.raises(ManymodalError, match=r"query, features: .*5"):
         space.search({"features": [0.0] * 5}, "photo", data)
+    for query in ({"features": [0.0] * 5 + ["a"]}, {"trace": [[1.0, 2.0], [3.0]]}):
+        with pytest.raises(ManymodalError, match=r"query, .*: not an array of numbers"):
+            space.search(query, "photo", data)
 
 
 def test_a_fit_forgets_the_galleries_of_the_space_before(cache):

@@ -1,4 +1,4 @@
-"""One vector from several modalities: the rule is the same in training, evaluation, search and the page.
+"""One vector from several modalities: the one rule of evaluation and search.
 
 `q = unit( sum over parts of weight * unit( mean of the part's values ) )`. A part without values is left out; what is
 not wanted is a part with a negative weight. What cancels out has no direction and is refused by name.

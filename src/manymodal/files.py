@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,14 +53,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Give a fresh folder beside `path` to fill; on success it takes `path`'s place, else it goes and `path` stays.
 
     A folder cannot be swapped with another in one step, so an existing `path` is first moved aside, and moved back
-    if the new one does not get into place.
+    if the new one does not get into place. What a process that was killed between the two moves has left is put back
+    first. Where `path` is a link to a folder, that folder is replaced.
 
     Raises:
         ManymodalError: the disk is full, the parent is read-only or a file cannot be written; `path` is untouched.
     """
+    given, path = path, path.resolve()
     mark = uuid4().hex[:8]
     aside, old = path.with_name(f".{path.name}.{mark}"), path.with_name(f".{path.name}.{mark}.old")
     try:
+        _clear_up(path)
         aside.mkdir(parents=True)
         yield aside
         for file in aside.rglob("*"):
@@ -70,12 +74,24 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         aside.rename(path)
         sync(path.parent)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(given, error) from error
     finally:
         if old.exists() and not path.exists():  # whatever kept the new one out, Ctrl-C included
             old.rename(path)
         for folder in (aside, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_up(path: Path) -> None:
+    """Put back, or throw away where `path` is in place, what a killed process moved aside; and what it wrote."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.old")
+    left = [one for one in path.parent.glob(".*.old") if pattern.fullmatch(one.name)]
+    for old in left:
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(path)
+        shutil.rmtree(old.with_suffix(""), ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:

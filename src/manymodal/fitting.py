@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -12,10 +13,11 @@ from .encoders.store import FeatureStore
 from .errors import ManymodalError
 from .evaluation import evaluate
 from .evaluation.directions import default_directions
+from .matching import keys
 from .objectives import Objective
 from .preparing import embed, prepare
 from .towers import Towers
-from .training import Batch, History, ItemSampler, Rows, TrainSettings, diagnose, train
+from .training import Batch, History, ItemSampler, TrainSettings, diagnose, train
 
 DEV_ITEMS = 2000  # looked at in each validation, so that its cost is bounded
 
@@ -31,24 +33,26 @@ def fit_space(
     device: str | None,
 ) -> tuple[History, list[str]]:
     """Train the towers in place; what happened, and what was noticed, in words."""
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = usable_device(device)
     rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
     sampler = ItemSampler(
         rows, batch_size=settings.batch_size, seed=settings.seed, values_per_item=settings.values_per_item
     )
     dev = dev_rows(towers, data, store)
 
-    history = train(
-        towers,
-        sampler,
-        objective,
-        settings,
-        validate=partial(mean_mrr, towers, dev, place) if dev else None,
-        folder=folder,
-        resume=resume,
-        device=place,
-    )
-    towers.to("cpu")
+    try:
+        history = train(
+            towers,
+            sampler,
+            objective,
+            settings,
+            validate=partial(mean_mrr, towers, dev, place) if dev else None,
+            folder=folder,
+            resume=resume,
+            device=place,
+        )
+    finally:
+        towers.to("cpu"), objective.to("cpu")
     notes = [] if dev else ["no dev rows with a match: the last weights were kept, not the best"]
     if history.stopped:
         kept = (
@@ -62,11 +66,29 @@ def fit_space(
     return history, notes + diagnose(history.epochs, embed(towers, sample))
 
 
+def usable_device(asked: str | None) -> str:
+    """The device asked for, or the fastest there is.
+
+    Raises:
+        ManymodalError: there is none of that name here.
+    """
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except Exception as error:  # torch raises several kinds, an AssertionError among them
+        raise ManymodalError(
+            f"device {asked!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or say cpu"
+        ) from error
+    return asked
+
+
 def dev_rows(towers: Towers, data: Collection, store: FeatureStore) -> Batch | None:
-    """The rows of the first dev items, or None where no item or label has values in two modalities."""
+    """The rows of the dev items (of many, evenly spread ones); None where no value of one modality matches another's."""
     if not (data.split == "dev").any():
         return None
-    allowed = torch.as_tensor(data.rows("dev")[:DEV_ITEMS])
+    items = torch.as_tensor(data.rows("dev"))
+    allowed = items[:: -(-len(items) // DEV_ITEMS)]
     rows = {}
     for m in towers.names:
         all_rows = prepare(towers[m], data, m, "dev", store)
@@ -74,18 +96,20 @@ def dev_rows(towers: Towers, data: Collection, store: FeatureStore) -> Batch | N
     return rows if _matches(rows) else None
 
 
-def _matches(rows: dict[str, Rows]) -> bool:
-    items = [r.items.unique() for r in rows.values() if not r.per_label]
-    by_item = bool((torch.cat(items).unique(return_counts=True)[1] > 1).any()) if items else False
-    return by_item or any(r.per_label for r in rows.values())
+def _matches(rows: Batch) -> bool:
+    """Whether some value of a modality matches one of another, so that some direction has a query."""
+    for a, b in combinations(rows.values(), 2):
+        by_label = a.per_label or b.per_label
+        here, there = (keys(side.items, side.labels, by_label) for side in (a, b))  # (n,), (m,)
+        if bool((torch.isin(here, there) & (here >= 0)).any()):
+            return True
+    return False
 
 
 def mean_mrr(towers: Towers, rows: Batch, device: str) -> float:
-    """Mean mrr of the single directions that have a query, by item (by label for label modalities)."""
+    """Mean mrr of the single directions that have a query (there is one), by item (by label for label modalities)."""
     embeddings = embed(towers, rows, device)
     singles = [one for one in default_directions(embeddings, "item") if len(one.query) == 1]
     entries = evaluate(embeddings, directions=singles)
     scores = [entry.metrics["mrr"] for entry in entries if entry.metrics["mrr"] is not None]
-    if not scores:
-        raise ManymodalError("no dev query has a match; check that dev rows have values in two modalities")
     return sum(scores) / len(scores)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from .collection import Collection
@@ -18,13 +18,19 @@ META, FORMAT = "meta.json", 1
 
 
 def save_embeddings(
-    folder: Path, embeddings: Embeddings, data: Collection, space: str | None, split: str | None
+    folder: Path,
+    embeddings: Embeddings,
+    ordinals: Mapping[str, Tensor],
+    data: Collection,
+    space: str | None,
+    split: str | None,
 ) -> None:
     """Write embeddings of a collection's rows to a folder, in place of an earlier one.
 
-    `<modality>.safetensors` holds vectors (n, d), items (n,), values (n,) (the k of an item's k-th value) and, where
-    there are any, labels (n,); `items.parquet` has item, id, split, label and the plain columns of each row;
-    `labels.parquet` has each label's code and name.
+    `<modality>.safetensors` holds vectors (n, d), items (n,), values (n,) (a value's place in its item's list, from 0)
+    and, where there are any, labels (n,); `items.parquet` has item, id, split, label (its code) and the plain columns
+    of each row; `labels.parquet` has each label's code and name. A plain column of one of those four names that is not
+    what the name says gets a `_` behind its own.
 
     Raises:
         ManymodalError: the folder is there and holds something else, or cannot be written; nothing is lost.
@@ -42,14 +48,20 @@ def save_embeddings(
         "label": [int(data.labels[row]) for row in rows],
     }
     columns = [data.columns(int(row)) for row in rows]
-    names = dict.fromkeys(name for row in columns for name in row if name not in table)
-    plain = {name: pa.array([row.get(name) for row in columns]) for name in names}
+    plain = {}
+    for name in dict.fromkeys(name for row in columns for name in row):
+        if name in table and getattr(data.schema, name, None) == name:
+            continue  # the ids, splits and labels themselves
+        free = name
+        while free in table or free in plain:
+            free += "_"
+        plain[free] = pa.array([row.get(name) for row in columns])
     with replacing_folder(folder) as aside:
         for m in embeddings.modalities:
             content = {
                 "vectors": embeddings.vectors[m],
                 "items": embeddings.items[m],
-                "values": ordinals(embeddings, m),
+                "values": ordinals[m],
             }
             if embeddings.labels is not None:
                 content["labels"] = embeddings.labels[m]
@@ -93,13 +105,3 @@ def load_embeddings(folder: Path) -> Embeddings:
         {m: part["items"] for m, part in parts.items()},
         labels or None,
     )
-
-
-def ordinals(embeddings: Embeddings, modality: str) -> Tensor:
-    """(n,) int64, k where a row is its item's (label's) k-th: rows of an owner stand in the order of its values."""
-    per_label = embeddings.per_label(modality) and embeddings.labels is not None
-    owners = embeddings.labels[modality] if per_label and embeddings.labels else embeddings.items[modality]  # (n,)
-    order = owners.argsort(stable=True)  # (n,)
-    counts = owners.unique(return_counts=True)[1]  # (o,)
-    place = torch.arange(len(owners)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # (n,) within an owner
-    return torch.zeros_like(owners).scatter_(0, order, place)

@@ -49,17 +49,29 @@ def choose_encoder(data: Collection, modality: str, values: Values) -> Encoder:
                 f"modality {modality!r}: encoder {name!r} has no option {option!r}; it has {', '.join(sorted(allowed))}"
             )
     check = {"image": check_picture, "audio": check_sound}.get(spec.kind, lambda value: None)
-    return reading(data, modality, values, lambda usable: cls.fit(usable, **options), check)[0]
+    try:
+        return reading(data, modality, values, lambda usable: cls.fit(usable, **options), check)[0]
+    except TypeError as error:  # a text where a number is needed
+        if not options:
+            raise
+        raise ManymodalError(f"modality {modality!r}: encoder {name!r} cannot use {options} ({error})") from error
 
 
 def prepare(tower: Tower, data: Collection, modality: str, split: str | None, store: FeatureStore) -> Rows:
     """The values of one modality, ready for its tower: packed, or as the features of its frozen encoder."""
+    return prepare_with_ordinals(tower, data, modality, split, store)[0]
+
+
+def prepare_with_ordinals(
+    tower: Tower, data: Collection, modality: str, split: str | None, store: FeatureStore
+) -> tuple[Rows, torch.Tensor]:
+    """The same, and of each value its place in its item's list: (n,) int64, from 0, gaps and broken values counted."""
 
     def read(values: Sequence[Any]) -> Packed:
         return pack(tower, values, store, f"reading {modality}")
 
     packed, values = reading(data, modality, data.values(modality, split), read, tower.encoder.tensor)
-    return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels))
+    return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels)), torch.as_tensor(values.ordinal)
 
 
 def reading(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
-import numpy as np
+from torch import Tensor
 
 from .collection import Collection, Schema
-from .compose import Part, compose, cosines
+from .compose import Part, compose, cosines, rows_of
 from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import BadValue, ManymodalError
@@ -64,23 +65,36 @@ def as_values(given: Any, kind: str) -> Sequence[Any]:
     nested = 1 if kind == "vector" else 2 if kind == "series" else 0
     inner: Any = given
     for _ in range(nested):
-        if isinstance(inner, list) and inner and isinstance(inner[0], (list, int, float)):
+        if isinstance(inner, list) and inner and isinstance(inner[0], (list, Real)):
             inner = inner[0]
         else:
             return given  # a list of arrays
     if nested and not isinstance(inner, list):
-        return [np.asarray(given, dtype=np.float32)]
+        return [given]
     return given
 
 
-def search_gallery(gallery: Embeddings, target: str, parts: Sequence[Part], data: Collection, k: int) -> list[Hit]:
+class Gallery(NamedTuple):
+    """What is searched.
+
+    Args:
+        embeddings: of the target modality.
+        target: its name.
+        ordinals: (m,) int64, each value's place in its item's list.
+    """
+
+    embeddings: Embeddings
+    target: str
+    ordinals: Tensor
+
+
+def search_gallery(gallery: Gallery, parts: Sequence[Part], data: Collection, k: int) -> list[Hit]:
     """The k items nearest to the composed parts, by their best value in the target modality."""
-    vectors, items, labels = gallery.vectors[target], gallery.items[target], (gallery.labels or {}).get(target)
-    by_label = gallery.per_label(target) and labels is not None
+    vectors, items, labels = rows_of(gallery.embeddings, gallery.target)
+    by_label = gallery.embeddings.per_label(gallery.target) and labels is not None
     owners = labels if by_label and labels is not None else items  # (m,)
     hits = []
     for owner, row, score in exact.search(vectors, owners, compose(parts), k):
-        value = int((owners[:row] == owner).sum())  # rows of an owner are in the order of its values
         id, columns = (data.label_names[owner], {}) if by_label else (data.ids[owner], data.columns(owner))
-        hits.append(Hit(id, score, value, cosines(parts, vectors[row]), columns))
+        hits.append(Hit(id, score, int(gallery.ordinals[row]), cosines(parts, vectors[row]), columns))
     return hits

@@ -40,6 +40,7 @@ def save_space(space: Space, folder: Path, overwrite: bool) -> str:
         "schema": space.schema.model_dump(mode="json"),
         "towers": {name: space.towers[name].config() for name in space.towers.names},
         "objective": objective_spec(space.objective),
+        "objective_state": _others(space.objective),
         "train": space.settings.model_dump(mode="json"),
         "history": asdict(space.history),
         "notes": space.notes,
@@ -81,8 +82,8 @@ def load_space(cls: type[Space], folder: Path) -> Space:
         schema = Schema.model_validate(config["schema"])
         space = cls(schema, towers, dim=config["dim"], seed=config["seed"], objective=config["objective"])
         weights = load_file(folder / WEIGHTS)
-        _restore(space.towers, weights, "towers.")
-        _restore(space.objective, weights, "objective.")
+        _restore(space.towers, weights, "towers.", {})
+        _restore(space.objective, weights, "objective.", config["objective_state"])
         space.settings, space.history = TrainSettings(**config["train"]), History(**config["history"])
         space.notes, space.fingerprint = config["notes"], config["fingerprint"]
     except ManymodalError:
@@ -99,9 +100,13 @@ def _tensors(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
     return {prefix + key: value.contiguous().clone() for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
-def _restore(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
-    state = {key: value for key, value in module.state_dict().items() if not isinstance(value, torch.Tensor)}
-    module.load_state_dict(state | {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+def _others(module: nn.Module) -> dict[str, Any]:
+    """What a module's state holds beside tensors (JSON): the shares that `auto` weights go by."""
+    return {key: value for key, value in module.state_dict().items() if not isinstance(value, torch.Tensor)}
+
+
+def _restore(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str, others: dict[str, Any]) -> None:
+    module.load_state_dict(others | {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
 
 
 def card(space: Space, name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .collection import Collection, Schema
 from .embeddings import Embeddings
@@ -18,8 +19,8 @@ from .evaluation import Report, evaluate
 from .fitting import fit_space
 from .index.exact import Hit
 from .objectives import make_objective
-from .preparing import choose_encoder, embed, prepare
-from .querying import query_parts, search_gallery
+from .preparing import choose_encoder, embed, prepare, prepare_with_ordinals
+from .querying import Gallery, query_parts, search_gallery
 from .saving import load_space, save_space
 from .towers import Tower, Towers
 from .training import History, TrainSettings
@@ -40,7 +41,7 @@ class Space:
         self.history = History()
         self.notes: list[str] = []  # what the last fit noticed, in words
         self.fingerprint: str | None = None  # of what is on disk; None while this space differs from it
-        self._galleries: weakref.WeakKeyDictionary[Collection, dict[str, Embeddings]] = weakref.WeakKeyDictionary()
+        self._galleries: weakref.WeakKeyDictionary[Collection, dict[str, Gallery]] = weakref.WeakKeyDictionary()
 
     @classmethod
     def for_collection(
@@ -52,7 +53,7 @@ class Space:
         encoders: Mapping[str, Encoder] | None = None,
         objective: Any = None,
         head: Mapping[str, Any] | None = None,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
     ) -> Space:
         """An untrained space for the modalities of a collection.
 
@@ -63,12 +64,13 @@ class Space:
             dim: d, the dimension of the space.
             seed: of the first weights and, unless `fit` is told otherwise, of training.
             encoders: own encoders by modality; the others are chosen from the schema.
-            objective: "pcmc", {"pcmr": {"lam": 5}}, ...; see `manymodal.objectives.make_objective`.
+            objective: "pcmc", {"pcmr": {"lam": 5}}, PCMR(lam=5), ...; see `manymodal.objectives.make_objective`.
             head: arguments of `manymodal.towers.Head`, for all modalities.
             cache: folder of the feature store; None for the user's cache folder.
 
         Raises:
-            ManymodalError: fewer than two modalities, a modality without a value in train, an unknown encoder.
+            ManymodalError: fewer than two modalities, a modality without a value in train, an unknown encoder, encoders
+                for a modality that is not there.
         """
         names = list(data.schema.modalities)
         if len(names) < 2:
@@ -79,6 +81,9 @@ class Space:
             )
         if not isinstance(dim, int) or dim < 2:
             raise ManymodalError(f"dim={dim!r}; it must be a whole number of at least 2 (256 is the default)")
+        objective = make_objective(objective)  # mistakes are said before any work is done
+        for name in encoders or {}:
+            data.modality(name)  # refuses a name that is none
         towers, store = {}, FeatureStore(cache)
         for name in names:
             values = data.values(name, "train")
@@ -101,10 +106,10 @@ class Space:
         data: Collection,
         *,
         objective: Any = None,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         resume: bool = False,
         device: str | None = None,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
         **settings: Any,
     ) -> Space:
         """Train on the train rows, choosing by the mean mrr of the single directions on dev.
@@ -130,12 +135,23 @@ class Space:
         self.seed = self.settings.seed
         self._changed()
         self.history, self.notes = fit_space(
-            self.towers, data, self.objective, self.settings, FeatureStore(cache), folder, resume, device
+            self.towers,
+            data,
+            self.objective,
+            self.settings,
+            FeatureStore(cache),
+            None if folder is None else Path(folder),
+            resume,
+            device,
         )
         return self
 
     def encode(
-        self, data: Collection, split: str | None = None, modalities: list[str] | None = None, cache: Path | None = None
+        self,
+        data: Collection,
+        split: str | None = None,
+        modalities: list[str] | None = None,
+        cache: Path | str | None = None,
     ) -> Embeddings:
         """Embeddings of a collection's values; items are row numbers of the collection, labels its label codes.
 
@@ -145,12 +161,24 @@ class Space:
             modalities: some of them; None for all.
             cache: folder of the feature store; None for the user's cache folder.
         """
-        store = FeatureStore(cache)
-        return embed(
-            self.towers, {m: prepare(self.towers[m], data, m, split, store) for m in modalities or self.towers.names}
-        )
+        return self.encode_with_ordinals(data, split, modalities, cache)[0]
 
-    def evaluate(self, data: Collection, split: str = "test", cache: Path | None = None, **options: Any) -> Report:
+    def encode_with_ordinals(
+        self,
+        data: Collection,
+        split: str | None = None,
+        modalities: list[str] | None = None,
+        cache: Path | str | None = None,
+    ) -> tuple[Embeddings, dict[str, Tensor]]:
+        """As `encode`; and {modality: (n,) int64}, each value's place in its item's list in the table, from 0."""
+        store, rows, ordinals = FeatureStore(cache), {}, {}
+        for m in modalities or self.towers.names:
+            rows[m], ordinals[m] = prepare_with_ordinals(self.towers[m], data, m, split, store)
+        return embed(self.towers, rows), ordinals
+
+    def evaluate(
+        self, data: Collection, split: str = "test", cache: Path | str | None = None, **options: Any
+    ) -> Report:
         """How well every direction finds its matches among the rows of a split.
 
         Args:
@@ -162,7 +190,11 @@ class Space:
         rows = data.rows(split)
         embeddings = self.encode(data, split, cache=cache)
         entries = evaluate(embeddings, items=torch.as_tensor(rows), same_source=self.schema.same_source, **options)
-        settings = {name: value for name, value in options.items() if name != "directions" and value is not None}
+        settings = {
+            name: value
+            for name, value in options.items()
+            if name not in ("directions", "progress") and value is not None
+        }
         return Report(split, len(rows), entries, self.seed, self.fingerprint, settings)
 
     def search(
@@ -175,7 +207,7 @@ class Space:
         weights: Mapping[str, float] | None = None,
         without: Mapping[str, Any] | None = None,
         split: str | None = None,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
     ) -> list[Hit]:
         """The k items of `data` whose values in the target modality are nearest to the composed query.
 
@@ -198,8 +230,9 @@ class Space:
         galleries = self._galleries.setdefault(data, {})
         key = f"{target}/{split or 'all'}"
         if key not in galleries:
-            galleries[key] = self.encode(data, split, [target], cache)
-        return search_gallery(galleries[key], target, parts, data, k)
+            embeddings, ordinals = self.encode_with_ordinals(data, split, [target], cache)
+            galleries[key] = Gallery(embeddings, target, ordinals[target])
+        return search_gallery(galleries[key], parts, data, k)
 
     def save(self, folder: str | Path, overwrite: bool = True) -> None:
         """Write config.json, weights.safetensors and a card (README.md) to a folder, in place of what is there.

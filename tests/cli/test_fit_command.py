@@ -106,6 +106,9 @@ def test_after_kill_9_a_run_goes_on_to_the_result_of_an_unbroken_one(world, old,
 
     other = fit(world, out, "--resume", "--epochs", 5)
     assert other.code == 1 and "started with epochs=12, now epochs=5" in other.err
+    changed = write_config(tmp_path, "other.yaml", label=None, modalities={}, train=TRAIN, ignore=["trace"])
+    other = fit((world[0], changed), out, "--resume")
+    assert other.code == 1 and "--config is not what it was" in other.err
     more = write(tmp_path, [{key: row[key] for key in COLUMNS} for row in rows(25)], name="more")
     other = fit((more, world[1]), out, "--resume")
     assert other.code == 1 and "has other rows or splits" in other.err
@@ -150,3 +153,25 @@ def test_an_unfinished_run_is_not_thrown_away_and_a_damaged_one_is_named(world, 
     (working / "run.json").write_text("{")
     ran = fit(world, tmp_path / "pets", "--resume")
     assert ran.code == 1 and "run.json" in ran.err and "without --resume" in ran.err
+
+
+def test_control_c_before_there_is_a_best_space_leaves_the_old_one(world, old, tmp_path):
+    """In the first step, by way of the sampler."""
+    table, config = world
+    code = """
+        import sys
+        from manymodal.training.sampler import ItemSampler
+
+        def interrupted(sampler, step):
+            raise KeyboardInterrupt
+
+        ItemSampler.batch = interrupted
+        from manymodal.cli import main
+        main()
+    """
+    words = ["fit", table, "--config", config, "--out", tmp_path / "pets", "--device", "cpu", "--overwrite"]
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *words], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 130 and "is left as it was" in ran.stderr and "Traceback" not in ran.stderr
+    assert contents(tmp_path / "pets") == old

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import manymodal as mm
-from manymodal.folder import load_embeddings, ordinals
+from manymodal.folder import load_embeddings, save_embeddings
 from samples import MEANINGS, TEST, picture, rows, run, sound, write, write_config
 
 
@@ -156,7 +158,7 @@ def test_embeddings_of_a_split(world, tmp_path):
     assert pq.read_table(tmp_path / "v" / "items.parquet")["item"].to_pylist() == list(TEST)
     embeddings = load_embeddings(tmp_path / "v")
     assert embeddings.items["captions"].tolist() == [3, 3, 3, 13, 18, 18]
-    assert ordinals(embeddings, "captions").tolist() == [0, 1, 2, 0, 0, 1]
+    assert load_file(tmp_path / "v" / "captions.safetensors")["values"].tolist() == [0, 1, 2, 0, 0, 1]
     again = run("embed", *world, "--split", "dev", "--out", tmp_path / "v")  # takes the place of what it wrote itself
     assert again.code == 0 and 3 not in load_embeddings(tmp_path / "v").items["captions"]
     (tmp_path / "other").mkdir()
@@ -164,3 +166,32 @@ def test_embeddings_of_a_split(world, tmp_path):
     refused = run("embed", *world, "--out", tmp_path / "other")
     assert refused.code == 1 and "holds no embeddings" in refused.err
     assert (tmp_path / "other" / "letter.txt").exists()
+
+
+def test_a_values_place_counts_gaps_and_broken_values(world, tmp_path):
+    space = mm.load(world[0])
+    broken = {"bytes": picture(0)[:40], "path": "0.png"}
+    made = [row | {"captions": [None, *(row["captions"] or ())]} for row in rows()]
+    data = mm.read_collection(made, schema=space.schema)
+    hit = space.search({"captions": "disc number 3"}, "captions", data, k=1)[0]
+    assert (hit.id, hit.value) == ("a3", 2) and hit.columns["captions"][hit.value] == "disc number 3"
+    table = write(tmp_path, made, "parquet")
+    assert run("embed", world[0], table, "--out", tmp_path / "v", "--split", "test").code == 0
+    assert load_file(tmp_path / "v" / "captions.safetensors")["values"].tolist() == [1, 2, 3, 1, 1, 2]
+    photos = [{"id": i, "photos": [broken, {"bytes": picture(i), "path": ""}], "words": f"{i}"} for i in range(12)]
+    config = {"modalities": {"photos": {"kind": "image", "options": {"size": 16}}, "words": {"kind": "text"}}}
+    data = mm.read_collection(photos, config=config, on_bad_value="skip")
+    space = mm.Space.for_collection(data, dim=4)
+    assert {hit.value for hit in space.search({"words": "3"}, "photos", data)} == {1}
+
+
+def test_plain_columns_are_kept_under_a_name_that_is_free(tmp_path):
+    made = [{"item": f"no. {i}", "label": f"tag {i}", "kind": "ab"[i % 2], "a": [1.0, i]} for i in range(20)]
+    data = mm.read_collection(
+        made,
+        config={"label": "kind", "modalities": {"b": {"kind": "vector", "column": "a"}}, "ignore": ["item", "label"]},
+    )
+    embeddings = mm.Embeddings({"b": torch.eye(20)}, {"b": torch.arange(20)})
+    save_embeddings(tmp_path / "v", embeddings, {"b": torch.zeros(20, dtype=torch.int64)}, data, None, None)
+    row = pq.read_table(tmp_path / "v" / "items.parquet").to_pylist()[3]
+    assert {"item": 3, "item_": "no. 3", "label": 1, "label_": "tag 3", "kind": "b", "id": "3"}.items() <= row.items()

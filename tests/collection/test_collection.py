@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import subprocess
 import sys
 import time
@@ -115,10 +116,15 @@ def test_whole_numbers_that_became_floats_beside_gaps_are_whole():
     assert data.labels.tolist() == [1, -1, 0]
 
 
+def test_a_label_that_is_nan_is_unknown():
+    data = read_collection([{"label": math.nan if i == 1 else float(i % 3), "a": f"text {i}"} for i in range(50)])
+    assert data.label_names == ["0", "1", "2"] and data.labels.tolist()[:3] == [0, -1, 2]
+
+
 def test_an_item_without_any_value_is_kept_and_counted():
     data = read_collection(rows(3, v=[[1.0], None, []], c=[["a"], [], None]))
     assert len(data) == 3
-    assert "2 items have no value in any modality (the first: 'i1')" in data.notes
+    assert "2 items without a value in any modality (the first: 'i1')" in data.notes
 
 
 def test_an_unknown_modality_is_named():
@@ -147,7 +153,7 @@ def test_a_label_modality_has_one_value_per_label():
     assert data.values("name", "train").data == ["bee"]
     assert data.value_of("name", "i0") == ["bee"]
     assert data.value_of("name", "i3") == []
-    assert any("name: 1 rows have a value but no label" in note for note in data.notes)
+    assert any("name: the values of 1 row without a label" in note for note in data.notes)
 
 
 def test_a_label_modality_with_lists_and_vectors():

@@ -47,7 +47,7 @@ def test_names_of_splits_and_what_is_left_out():
     split, notes = split_rows(given, IDS[:10], 0)
     assert split.tolist() == ["train", "train", "dev", "dev", "dev", "dev", "test", "unused", "unused", "unused"]
     said = "\n".join(notes)
-    assert "1 rows 'extra' are left out" in said
+    assert "1 row 'extra' left out" in said
     assert "train 2, dev 4, test 1, unused 3" in said
 
 

@@ -196,6 +196,12 @@ def test_given_weights():
         PCMC(weights={"a": 1.0})
     with pytest.raises(ManymodalError, match="equal"):
         PCMC(weights="best")
+    alone = e.only("a", "b")
+    alone = Embeddings.concatenate([alone, Embeddings({"c": e.vectors["c"][:0]}, {"c": e.items["c"][:0]})])
+    idle = PCMC(weights={"a/b": 0.0})(alone)  # only a pair that is not to count has a match
+    assert float(idle.total) == 0 and set(idle.pairs) == {("a", "b")}
+    with pytest.raises(ManymodalError, match="are all 0"):
+        PCMC(weights={"a/b": 0.0})(e.only("a", "b"))
 
 
 def test_auto_weights_follow_what_was_learned_and_survive_saving():
@@ -219,7 +225,7 @@ def test_registry_makes_sums_and_names_mistakes():
     expected = 0.5 * PCMC()(e).total + PCMR(lam=2)(e).total
     assert both(e).total.item() == pytest.approx(expected.item(), rel=1e-6)
     assert objective_spec(make_objective(objective_spec(both))) == objective_spec(both)
-    assert objective_spec(make_objective("pcmr")) == objective_spec(PCMR())
+    assert objective_spec(make_objective("pcmr")) == objective_spec(PCMR(weights="auto"))
     with pytest.raises(ManymodalError, match="pcmx.*pcmc, pcmr"):
         make_objective("pcmx")
     with pytest.raises(ManymodalError, match="lambda.*lam, beta"):

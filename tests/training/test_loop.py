@@ -1,6 +1,7 @@
 """The loop: same seed same result, resumed = unbroken, best weights kept, divergence and interruption told."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def run(objective=None, seed=0, **options):
     torch.manual_seed(1)
     model = Tiny()
     settings = TrainSettings(epochs=6, lr=0.01, seed=seed, checkpoint_seconds=0, **options.pop("settings", {}))
-    objective = objective or PCMC()
+    objective = objective or PCMC(weights="auto")
     history = train(model, sampler(seed, options.pop("data", None)), objective, settings, **options)
     return model, objective, history
 
@@ -81,7 +82,7 @@ class Broken(Exception):
     pass
 
 
-@pytest.mark.parametrize("objective", [PCMC, PCMR])
+@pytest.mark.parametrize("objective", [partial(PCMC, weights="auto"), partial(PCMR, weights="auto")])
 def test_resumed_equals_unbroken(tmp_path, objective):
     whole, whole_objective, whole_history = run(objective(), validate=lambda: 0.5)
     calls = iter([0.5, 0.5, 0.5])

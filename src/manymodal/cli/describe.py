@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..words import counted
 from .options import ConfigFile, Table, console, list_bad, say
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def modalities_table(description: Description) -> RichTable:
     """A row a modality."""
     from rich.table import Table as RichTable
 
-    table = RichTable(title=f"{description.items:,} items", caption="present, missing: items (labels, where per label)")
+    caption = "present, missing: items (labels, where per label)"
+    table = RichTable(title=counted(description.items, "item"), caption=caption)
     for name in ("modality", "kind", "columns"):
         table.add_column(name, overflow="fold")
     for name in ("present", "missing", "values", "per item", "width"):
@@ -59,5 +61,7 @@ def counts(description: Description) -> str:
     if description.labels:
         shown = [f"{name} {count:,}" for name, count in list(description.labels.items())[:12]]
         more = len(description.labels) - len(shown)
-        lines.append(f"{len(description.labels)} labels: {', '.join(shown)}{f', and {more} more' if more else ''}")
+        lines.append(
+            f"{counted(len(description.labels), 'label')}: {', '.join(shown)}{f', and {more} more' if more else ''}"
+        )
     return "\n".join(lines)

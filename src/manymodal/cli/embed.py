@@ -14,7 +14,7 @@ def embed(
     space: SpaceFolder,
     table: Table,
     out: Annotated[Path, typer.Option(help="Folder for the embeddings.", show_default=False)],
-    split: Annotated[str | None, typer.Option(help="train, dev or test. Default: every row.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, dev, test or all. Default: all.")] = None,
     on_bad_value: BadValues = OnBadValue.stop,
     cache: Cache = None,
 ) -> None:
@@ -24,7 +24,7 @@ def embed(
 
     loaded = load(space)
     data = read_with_schema(table, loaded.schema, on_bad_value)
-    embeddings = loaded.encode(data, split, cache=cache)
+    embeddings, ordinals = loaded.encode_with_ordinals(data, split, cache=cache)
     say_bad(data)
-    save_embeddings(out, embeddings, data, loaded.fingerprint, split)
+    save_embeddings(out, embeddings, ordinals, data, loaded.fingerprint, split)
     typer.echo(f"{embeddings} is in {out}")

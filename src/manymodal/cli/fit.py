@@ -46,6 +46,7 @@ def fit(
     from ..saving import check_replaceable
     from ..training.checkpoint import FILE as CHECKPOINT
 
+    out = out if out.name else out.resolve()  # "." has no name of its own
     working = out.with_name(out.name + ".training")
     if resume and out.exists() and not working.exists():
         raise ManymodalError(f"{out} is complete and there is no {working} to go on from; --overwrite starts again")
@@ -61,6 +62,7 @@ def fit(
     asked: dict[str, Any] = {
         "train": {**(said.train if said else {}), **{key: value for key, value in given.items() if value is not None}},
         "objective": objective or (said.objective if said else None),
+        "config": said.model_dump(mode="json", exclude={"train", "objective"}) if said else None,
     }
     if resume and (working / RUN).exists():
         data, space, asked = _go_on(table, working, asked, on_bad_value)
@@ -71,6 +73,10 @@ def fit(
     space.fit(data, folder=working, resume=resume, device=device, cache=cache, **settings)
     say_bad(data)
     say(space.notes)
+    early = space.history.stopped == "interrupted" and space.history.best_epoch is None
+    if early and (out.exists() or not space.history.epochs):
+        typer.echo(f"too early for a best space, so {out} is left as it was", err=True)
+        raise typer.Exit(130)
     space.save(out)
     shutil.rmtree(working, ignore_errors=True)
     best = space.history.best
@@ -114,6 +120,10 @@ def _go_on(
         raise ManymodalError(
             f"{working / RUN} is damaged ({error}); remove {working} and start without --resume"
         ) from error
+    if asked["config"] is not None and asked["config"] != run["config"]:
+        raise ManymodalError(
+            f"--config is not what it was when the run in {working} was started: leave it out to go on, or start again"
+        )
     for key, value in {**asked["train"], "objective": asked["objective"]}.items():
         before = run["objective"] if key == "objective" else run["train"].get(key)
         if value is not None and value != before:

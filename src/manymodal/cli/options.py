@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..words import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -65,7 +67,7 @@ def say_bad(data: Collection) -> None:
 def list_bad(bad: list[BadRow]) -> None:
     """Say how many values were broken, and the first of them."""
     if bad:
-        typer.echo(f"{len(bad)} values cannot be used; skipped, they count as missing:", err=True)
+        typer.echo(f"{counted(len(bad), 'value')} cannot be used; skipped and counted as missing:", err=True)
         say([f"  {one.modality}, {one.id}: {one.reason}" for one in bad[:SHOWN]])
         if len(bad) > SHOWN:
             typer.echo(f"  ... and {len(bad) - SHOWN} more", err=True)

@@ -108,8 +108,12 @@ def cells_of(column_type: Any) -> dict[str, Leaf]:
 
 
 def strings(column: Any) -> list[str | None]:
-    """Ids, labels, splits or groups as strings; whole numbers held as floats (as pandas does beside gaps) as whole."""
+    """Ids, labels, splits or groups as strings; whole numbers held as floats (as pandas does beside gaps) as whole.
+
+    Nulls and NaN are None.
+    """
     if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         numbers = column.drop_null().to_numpy()
         if np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all() and (np.abs(numbers) < 2**53).all():
             column = column.cast(pa.int64())

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ManymodalError
+from ..words import counted
 from .arrow import strings
 from .bind import bind
 from .extract import BadRow, Extracted, Located, common_width, extract, locate
@@ -40,7 +41,8 @@ def read_collection(
     Args:
         source: path (str or Path) of a Parquet, CSV, JSONL or NDJSON file or of a folder of Parquet shards; a pandas
             or polars DataFrame, an Arrow table, or a list of dicts.
-        config: what is to be read otherwise than inferred: a `Config`, its keys, or the path of a YAML file.
+        config: what is to be read otherwise than inferred: a `Config`, its keys, or the path of a YAML file. Its
+            `objective` and `train` are for `manymodal fit`; in Python, `Space.for_collection` and `fit` take them.
         schema: of an earlier table, by which this one is read; nothing is inferred then.
         on_bad_value: "stop" refuses a broken value; "skip" lists it in `Collection.bad` and takes it as missing.
 
@@ -97,7 +99,7 @@ class Collection:
 
     def __init__(self, source: Source, schema: Schema, notes: list[str], on_bad_value: OnBadValue) -> None:
         self._source, self._table, self._on_bad_value = source, source.table, on_bad_value
-        self.schema, self.bad = schema, list[BadRow]()
+        self.schema, self.bad, self._listed = schema, list[BadRow](), set[BadRow]()
         self.ids = self._read_ids()
         self.split, of_split = self._read_split()
         self.labels, self.label_names = code_labels(self._table, schema)
@@ -110,7 +112,8 @@ class Collection:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Collection({len(self)} items; {', '.join(self.schema.modalities)}; {counts_in_words(self.split)})"
+        names, splits = ", ".join(self.schema.modalities), counts_in_words(self.split)
+        return f"Collection({counted(len(self), 'item')}; {names}; {splits})"
 
     def rows(self, split: str | None = None) -> Ids:
         """The row numbers of a split, ascending; None or "all" is every row.
@@ -208,7 +211,8 @@ class Collection:
                 f"modality {modality!r} (column {', '.join(spec.columns)}), {spec.per} {owner!r}: {reason}. "
                 "Mend it, or skip such values with --on-bad-value skip (on_bad_value='skip')"
             )
-        if bad not in self.bad:
+        if bad not in self._listed:
+            self._listed.add(bad)
             self.bad.append(bad)
 
     def _refuse_all(self, modality: str, found: Extracted) -> None:
@@ -267,7 +271,7 @@ class Collection:
             unlabelled = np.unique(found.rows[self.labels[found.rows] < 0])
             if len(unlabelled):
                 self.notes.append(
-                    f"{name}: {len(unlabelled)} rows have a value but no label; their values are left out"
+                    f"{name}: the values of {counted(len(unlabelled), 'row')} without a label are left out"
                 )
             chosen = one_row_per_label(name, self._table, modality.columns, found.rows, self.labels, self.label_names)
             found = found.of_rows(chosen)
@@ -289,4 +293,6 @@ class Collection:
                 bare[found.rows] = False
         if bare.any():
             first = self.ids[int(bare.argmax())]
-            self.notes.append(f"{bare.sum()} items have no value in any modality (the first: {first!r})")
+            self.notes.append(
+                f"{counted(int(bare.sum()), 'item')} without a value in any modality (the first: {first!r})"
+            )

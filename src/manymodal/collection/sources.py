@@ -16,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ..errors import ManymodalError
+from ..words import counted
 from .arrow import levels, plain_type
 
 SHARD = re.compile(r"(train|dev|val|validation|valid|test)-\d+-of-\d+\.parquet")
@@ -88,7 +89,7 @@ def _read_shards(folder: Path) -> tuple[Any, list[str]]:
     if not files:
         raise ManymodalError(f"{folder} holds no Parquet files; name a file, or a folder of *.parquet shards")
     tables = [_read_parquet(file) for file in files]
-    notes = [f"{len(files)} Parquet files"]
+    notes = [counted(len(files), "Parquet file")]
     named = [SHARD.fullmatch(file.name) for file in files]
     if all(named) and not any("split" in table.column_names for table in tables):
         splits = [match[1] for match in named if match]

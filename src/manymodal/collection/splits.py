@@ -9,6 +9,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import counted
+
 SPLITS = ("train", "dev", "test")
 NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "validation", "valid"), "dev")
 DEV_FROM, TEST_FROM = 0.8, 0.9  # of the range of the hash
@@ -35,7 +37,7 @@ def split_rows(
     else:
         split = np.array([NAMES.get((name or "").strip().lower(), "unused") for name in given], dtype="<U6")
         unused = Counter(str(name) for name, kept in zip(given, split, strict=True) if kept == "unused")
-        notes += [f"split: {count} rows {name!r} are left out" for name, count in sorted(unused.items())]
+        notes += [f"split: {counted(count, 'row')} {name!r} left out" for name, count in sorted(unused.items())]
     train = split == "train"
     if not train.any():
         notes.append("split: no rows for training")
@@ -43,7 +45,8 @@ def split_rows(
         values = np.unique(draw[train])  # one draw a group
         if len(values) > 1:
             split[train & (draw <= values[max(1, round(len(values) / 10)) - 1])] = "dev"
-            notes.append(f"split: no dev rows, so a tenth of train ({(split == 'dev').sum()} rows) became dev")
+            became = counted(int((split == "dev").sum()), "row")
+            notes.append(f"split: no dev rows, so a tenth of train ({became}) became dev")
         else:
             notes.append("split: no dev rows, and train is one group that cannot be divided")
     notes.append("split: " + counts_in_words(split))

@@ -22,7 +22,7 @@ class Values:
             series is (time, channels) float32; table is a dict column -> number, string, bool, date or None.
         items: (n,) row number of the item in the collection; -1 throughout for a modality `per: label`.
         labels: (n,) label code; -1 unknown.
-        ordinal: (n,) k where the value is its item's k-th.
+        ordinal: (n,) place in its item's list, from 0; gaps and broken values count.
     """
 
     data: Sequence[Any]

@@ -47,8 +47,8 @@ class FeatureStore:
         folder: None for `cache_folder()`.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = cache_folder() if folder is None else folder
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = cache_folder() if folder is None else Path(folder)
         self._writable = True
 
     def features(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ManymodalError
 from ..files import replacing, write_json
+from ..words import counted
 from .evaluate import Entry
 from .grid import Row, cell, grid
 from .plot import save_heatmap
@@ -91,7 +92,7 @@ class Report:
         """
         folder = Path(folder)
         with replacing(folder / "heatmap.png") as aside:
-            save_heatmap(self.directions, aside, f"{self.split} split, {self.items:,} items")
+            save_heatmap(self.directions, aside, f"{self.split} split, {counted(self.items, 'item')}")
             write_json(folder / "report.json", self.to_json())  # here, so that both are replaced or neither is
 
     def table(self) -> Table:
@@ -106,7 +107,7 @@ class Report:
         targets, rows = grid(self.directions)
         numbered = sum(len(name) + 3 for name in targets) > HEADER
         table = Table(
-            title=Text(f"hit@1 in %, {self.split} split, {self.items:,} items"),
+            title=Text(f"hit@1 in %, {self.split} split, {counted(self.items, 'item')}"),
             caption=Text(_caption(self.directions, targets if numbered else [])),
             box=box.SIMPLE_HEAD,
             pad_edge=False,

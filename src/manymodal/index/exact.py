@@ -28,7 +28,7 @@ class Hit:
     Args:
         id: the user's own id of the item; the label where a label modality was searched.
         score: similarity of the query and the value that matched.
-        value: which of the item's values that is; 0 is the first.
+        value: place of that value in the item's list in the table, from 0; gaps count.
         parts: each part's own cosine to that value, unweighted; parts of negative weight are keyed "-name".
         columns: the item's row of the table.
     """

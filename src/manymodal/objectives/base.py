@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class PairwiseObjective(Objective):
         weights: "equal"; "auto" (see `AutoWeights`); or {("caption", "photo") or "caption/photo": weight}, others 1.
     """
 
-    def __init__(self, match: Match = "item", weights: Weights = "auto") -> None:
+    def __init__(self, match: Match = "item", weights: Weights = "equal") -> None:
         super().__init__()
         check_match(match)
         self.match = match
@@ -88,16 +88,18 @@ class PairwiseObjective(Objective):
             if term is not None:
                 values[a, b], chance[a, b] = term
         weights = self._weights(values, chance)
-        if not values:
-            nothing = torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
-            return Loss(nothing)
         mass = sum(weights.values())
-        if mass <= 0:
-            raise ManymodalError(
-                f"the weights of the pairs {sorted(values)} add up to {mass}; one of them must be above 0"
-            )
+        if mass <= 0:  # nothing matches, or only pairs that are not to count
+            self._check_given(embeddings.modalities)
+            nothing = torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
+            return Loss(nothing, values, chance, weights)
         total = torch.stack([values[p] * (weights[p] / mass) for p in values]).sum()
         return Loss(total, values, chance, weights)
+
+    def _check_given(self, modalities: Sequence[str]) -> None:
+        pairs = list(combinations(modalities, 2))
+        if pairs and not any(self.given.get(pair, 1.0) for pair in pairs):
+            raise ManymodalError(f"the weights of the pairs {pairs} are all 0; one of them must be above 0")
 
     def _weights(self, values: Mapping[Pair, Tensor], chance: Mapping[Pair, float]) -> dict[Pair, float]:
         if self.auto is None:

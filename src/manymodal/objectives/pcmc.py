@@ -61,7 +61,7 @@ class PCMC(PairwiseObjective):
         weights: of the pairs: "equal", "auto" or given; see `PairwiseObjective`.
     """
 
-    def __init__(self, scale: float = 1 / 0.07, match: Match = "item", weights: Weights = "auto") -> None:
+    def __init__(self, scale: float = 1 / 0.07, match: Match = "item", weights: Weights = "equal") -> None:
         super().__init__(match, weights)
         low, high = SCALE_RANGE
         if not low <= scale <= high:

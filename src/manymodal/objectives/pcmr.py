@@ -79,7 +79,7 @@ class PCMR(PairwiseObjective):
         weights: of the pairs: "equal", "auto" or given; see `PairwiseObjective`.
     """
 
-    def __init__(self, lam: float = LAM, beta: float = BETA, match: Match = "item", weights: Weights = "auto") -> None:
+    def __init__(self, lam: float = LAM, beta: float = BETA, match: Match = "item", weights: Weights = "equal") -> None:
         super().__init__(match, weights)
         if not 0 < lam < float("inf"):
             raise ManymodalError(f"lam={lam}; it must be above 0 and finite (10 is the default)")

@@ -29,7 +29,7 @@ class WeightedSum(Objective):
         self.part_weights = dict(weights)
 
     def forward(self, embeddings: Embeddings) -> Loss:
-        """Weighted sums of the parts' totals, pairs and chance levels."""
+        """Weighted sums of the parts' totals, pairs and chance levels; weights of pairs are each part's own."""
         losses = {name: part(embeddings) for name, part in self.parts.items()}
         pairs: dict[Pair, torch.Tensor] = {}
         chance: dict[Pair, float] = {}
@@ -53,16 +53,23 @@ class WeightedSum(Objective):
         return {name: {**settings, "weight": self.part_weights[name]} for name, settings in parts.items()}
 
 
-def make_objective(spec: str | Mapping[str, Mapping[str, Any] | None] | None = None) -> Objective:
+def make_objective(spec: Objective | str | Mapping[str, Mapping[str, Any] | None] | None = None) -> Objective:
     """An objective from "pcmr", {"pcmr": {"lam": 5}}, or several names with a `weight` each (their weighted sum).
 
+    An objective is returned as it is; None is the default one. What is named here is meant for training, so the weights
+    of its pairs are "auto" unless said.
+
     Raises:
-        ManymodalError: an unknown objective or setting, or a weight that is not above 0.
+        ManymodalError: an unknown objective or setting, a setting of a wrong type, or a weight that is not above 0.
     """
+    if isinstance(spec, Objective):
+        return spec
     if spec is None:
         spec = DEFAULT
     if isinstance(spec, str):
         spec = {spec: {}}
+    if not isinstance(spec, Mapping) or not all(isinstance(given, Mapping | None) for given in spec.values()):
+        raise ManymodalError(f'objective {spec!r}; write a name, or a name with its settings: {{"pcmr": {{"lam": 5}}}}')
     if not spec:
         raise ManymodalError(f"no objective is named; choose from {', '.join(sorted(OBJECTIVES))}")
     objectives: dict[str, Objective] = {}
@@ -80,7 +87,10 @@ def make_objective(spec: str | Mapping[str, Mapping[str, Any] | None] | None = N
                 raise ManymodalError(
                     f"objective {name} has no setting {key!r}; it has {', '.join([*allowed, 'weight'])}"
                 )
-        objectives[name], weights[name] = OBJECTIVES[name](**settings), float(weight)
+        try:
+            objectives[name], weights[name] = OBJECTIVES[name](**{"weights": "auto", **settings}), float(weight)
+        except TypeError as error:  # a text where a number is needed
+            raise ManymodalError(f"objective {name}: a setting in {settings} is of a wrong type ({error})") from error
     if len(objectives) == 1 and set(weights.values()) == {1.0}:
         return next(iter(objectives.values()))
     return WeightedSum(objectives, weights)

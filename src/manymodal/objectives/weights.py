@@ -61,6 +61,8 @@ def pair_of(key: Any) -> Pair:
 
 def given_weights(weights: Mapping[Any, float]) -> dict[Pair, float]:
     """Weights as a user writes them, checked, with alphabetical keys."""
+    if not isinstance(weights, Mapping):
+        raise ManymodalError(f'weights={weights!r}; allowed are "equal", "auto" or {{"caption/photo": 2.0}}')
     given: dict[Pair, float] = {}
     for key, weight in weights.items():
         if not (isinstance(weight, (int, float)) and 0 <= weight < float("inf")):

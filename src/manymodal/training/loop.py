@@ -108,7 +108,7 @@ def train(
                 history.epochs.append(
                     {"epoch": epoch + 1, **sums.means(), "dev": score, "seconds": round(time.monotonic() - started, 3)}
                 )
-                if score is not None and score >= _best_score(history):
+                if score is not None and (history.best is None or score > history.best):
                     history.best_epoch, best = epoch + 1, _copy(model, objective)
                 advance(1, f"loss {sums.means()['loss']:.3f}" + ("" if score is None else f", dev mrr {score:.3f}"))
                 if score is not None and _stale(history, every) >= settings.patience and not last:
@@ -140,9 +140,10 @@ def _step(
     model: nn.Module, objective: Objective, optimiser: torch.optim.Optimizer, batch: Any, lr: float, clip: float
 ) -> Loss:
     try:
-        loss: Loss = objective(model(batch))
-    except ManymodalError as error:
+        embeddings = model(batch)
+    except ManymodalError as error:  # vectors that are not finite
         raise ManymodalError(f"training diverged: {error}. {ADVICE}") from error
+    loss: Loss = objective(embeddings)
     if not bool(loss.total.isfinite()):
         bad = ", ".join("/".join(pair) for pair, value in loss.pairs.items() if not bool(value.isfinite()))
         raise ManymodalError(f"the loss is {float(loss.total.detach())} (pairs: {bad or 'none alone'}). {ADVICE}")
@@ -156,10 +157,7 @@ def _step(
     return loss
 
 
-ADVICE = (
-    "A smaller lr (--lr) usually helps; else look for extreme values with `manymodal describe`. "
-    "The best weights so far are kept"
-)
+ADVICE = "A smaller lr (--lr) usually helps; else look for extreme values with `manymodal describe`"
 
 
 class _Means:
@@ -188,11 +186,6 @@ class _Means:
             "chance": {pair: mean(values) for pair, values in self.chance.items()},
             "weights": dict(self.weights),
         }
-
-
-def _best_score(history: History) -> float:
-    scores: list[float] = [epoch["dev"] for epoch in history.epochs if epoch["dev"] is not None]
-    return max(scores)
 
 
 def _stale(history: History, every: int) -> int:
