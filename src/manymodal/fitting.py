@@ -84,7 +84,7 @@ def usable_device(asked: str | None) -> str:
 
 
 def dev_rows(towers: Towers, data: Collection, store: FeatureStore) -> Batch | None:
-    """The rows of the dev items (of many, evenly spread ones); None where no value of one modality matches another's."""
+    """The rows of the dev items (of many, evenly spread ones); None where no value matches one of another modality."""
     if not (data.split == "dev").any():
         return None
     items = torch.as_tensor(data.rows("dev"))
