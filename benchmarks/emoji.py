@@ -1,6 +1,6 @@
 """Emoji: ten modalities with real gaps in one space; what a second drawing adds to a first.
 
-    python benchmarks/emoji.py [--seeds 1 2 3]
+    python benchmarks/emoji.py [--seeds 1 2 3] [--objectives pcmc pcmr]
 
 Each run's figures are kept in `work/`, so that a later call measures only what is missing.
 """
@@ -76,10 +76,11 @@ def main() -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--objectives", nargs="+", default=["pcmc"], choices=["pcmc", "pcmr"])
+    seeds, objectives = parser.parse_args().seeds, parser.parse_args().objectives
     runs = {
         objective: [kept(f"{NAME}_{objective}_{seed}", lambda o=objective, s=seed: measure(o, s)) for seed in seeds]
-        for objective in ("pcmc", "pcmr")
+        for objective in objectives
     }
     result = Result(NAME, "Emoji: ten modalities with gaps", {**SETTINGS, "seeds": seeds, "dim": 256})
     names = sorted({key.split(" -> ")[0] for key in runs["pcmc"][0] if " -> " in key})

@@ -224,7 +224,9 @@ def combined_tables(
         ["direction", "space", "best part", "its hit@1", "combined", "gain"],
         rows,
         "The k-th value of one modality with the k-th of the other; the same queries' best part alone. Where a weak part "
-        "such as speech lowers the figure, that is what equal weights do.",
+        "such as speech lowers the figure, that is what equal weights do. The threshold of 1.15 for the n-gram space comes from a "
+        "weaker English encoder (13.6 alone, 17.3 with Chinese); the stronger English is by itself, the less equal weights "
+        "leave for Chinese to add.",
     )
     english, chinese = (means(ngrams, f"value {m} -> {PHOTO}") for m in ("en", "zh"))
     both = means(ngrams, f"value en+zh -> {PHOTO}")
