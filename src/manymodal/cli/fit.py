@@ -13,7 +13,7 @@ import typer
 from .options import BadValues, Cache, ConfigFile, OnBadValue, Table, read_with_schema, say, say_bad
 
 if TYPE_CHECKING:
-    from ..collection import Collection
+    from ..collection import Collection, Config
     from ..space import Space
 
 RUN = "run.json"  # in the working folder: what the run was started with
@@ -68,7 +68,7 @@ def fit(
         data, space, asked = _go_on(table, working, asked, on_bad_value)
     else:
         shutil.rmtree(working, ignore_errors=True)
-        data, space = _begin(table, config, working, asked, on_bad_value, cache)
+        data, space = _begin(table, said, working, asked, on_bad_value, cache)
     settings = {key: value for key, value in asked["train"].items() if key != "dim"}
     space.fit(data, folder=working, resume=resume, device=device, cache=cache, **settings)
     say_bad(data)
@@ -88,7 +88,12 @@ def fit(
 
 
 def _begin(
-    table: Path, config: Path | None, working: Path, asked: dict[str, Any], on_bad_value: OnBadValue, cache: Path | None
+    table: Path,
+    config: Config | None,
+    working: Path,
+    asked: dict[str, Any],
+    on_bad_value: OnBadValue,
+    cache: Path | None,
 ) -> tuple[Collection, Space]:
     """An untrained space, noted down in the working folder so that the run can be resumed."""
     from ..collection import read_collection

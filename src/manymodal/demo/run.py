@@ -87,12 +87,20 @@ def _sheet(space: Space, data: Collection, table: Any, path: Path) -> None:
     for seed, (shape, target) in enumerate(DRAWN):
         picture = draw(DRAWINGS[shape], waver=0.012, seed=seed)
         hits = space.search({FACE: picture}, target, data, HITS)
-        rows.append(_row(table, data, f"drawing → {target}, all characters", hits, picture=picture))
+        rows.append(_row(table, data, f"drawing → {target}, all characters", hits, shape=shape, picture=picture))
     for seed, (shape, words) in enumerate(BOTH):
         picture = draw(DRAWINGS[shape], waver=0.012, seed=seed)
         hits = space.search({FACE: picture, "name": words}, FACE, data, HITS)
         rows.append(
-            _row(table, data, f"drawing and words → {FACE}, all characters", hits, words=words, picture=picture)
+            _row(
+                table,
+                data,
+                f"drawing and words → {FACE}, all characters",
+                hits,
+                words=words,
+                shape=shape,
+                picture=picture,
+            )
         )
     contact_sheet(rows, path, "Glyph finder")
 
@@ -116,6 +124,7 @@ def _row(
     title: str,
     hits: Sequence[Hit],
     words: str | None = None,
+    shape: str | None = None,
     picture: bytes | None = None,
     sought: str | None = None,
 ) -> SheetRow:
@@ -123,7 +132,8 @@ def _row(
     from .sheet import SheetHit, SheetRow
 
     found = [f"{table['character'][data.row_of(hit.id)]} {_name(table, data.row_of(hit.id))}" for hit in hits[:3]]
-    typer.echo(f"{title}: {words or 'a drawing'}: {'; '.join(found)}")
+    asked = " and ".join([*([f"a drawn {shape}"] if shape else []), *([f'"{words}"'] if words else [])])
+    typer.echo(f"{title}: {asked}: {'; '.join(found)}")
     shown = []
     for hit in hits:
         glyph = table[FACE][data.row_of(hit.id)].as_py()

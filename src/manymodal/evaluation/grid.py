@@ -72,8 +72,7 @@ def _says_no_more(entry: Entry, entries: Sequence[Entry]) -> bool:
     """Whether a single modality asked by item is the same query as asked by value, which is among the entries."""
     if entry.direction.unit != "item" or len(entry.direction.query) > 1:
         return False
-    by_value = replace(entry, direction=replace(entry.direction, unit="value"))
-    return any(other.direction == by_value.direction and other == by_value for other in entries)
+    return replace(entry, direction=replace(entry.direction, unit="value")) in entries
 
 
 def _heading(entry: Entry, entries: Sequence[Entry]) -> str:
