@@ -28,12 +28,13 @@ ALLOWED = {
     "matching": {"embeddings"},
     "compose": BASE,
     "ranks": BASE,
-    "objectives": BASE | {"compose"},
+    "processes": BASE,
+    "objectives": BASE | {"compose", "processes"},
     "evaluation": BASE | {"compose", "ranks"},
     "index": BASE | {"compose"},
     "collection": set(),
     "encoders": {"collection"},
-    "training": BASE | {"objectives", "encoders"},
+    "training": BASE | {"objectives", "encoders", "processes"},
 }
 INNER = set(ALLOWED) | FREE
 SPACE = {"towers", "preparing", "fitting", "querying", "saving", "folder", "space"}

@@ -8,6 +8,7 @@ and >= 0, where a key is the label if labels are in force and it is known, else 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Literal
 
 import torch
@@ -25,9 +26,17 @@ def check_match(match: str) -> None:
         raise ManymodalError(f'match={match!r}; allowed are "item" and "label"')
 
 
-def labels_in_force(embeddings: Embeddings, a: str, b: str, match: Match = "item") -> bool:
-    """Whether values of modalities `a` and `b` match by label (else by item alone)."""
-    return match == "label" or embeddings.per_label(a) or embeddings.per_label(b)
+def labels_in_force(
+    embeddings: Embeddings, a: str, b: str, match: Match = "item", per_label: Container[str] | None = None
+) -> bool:
+    """Whether values of modalities `a` and `b` match by label (else by item alone).
+
+    Args:
+        per_label: the modalities with one value per label, where these rows alone do not show it.
+    """
+    if per_label is None:
+        return match == "label" or embeddings.per_label(a) or embeddings.per_label(b)
+    return match == "label" or a in per_label or b in per_label
 
 
 def keys(items: Tensor, labels: Tensor | None, by_label: bool) -> Tensor:
@@ -41,13 +50,18 @@ def keys(items: Tensor, labels: Tensor | None, by_label: bool) -> Tensor:
     return torch.where(labels >= 0, 2 * labels + 1, by_item)
 
 
-def pair_keys(embeddings: Embeddings, a: str, b: str, match: Match = "item") -> tuple[Tensor, Tensor]:
+def pair_keys(
+    embeddings: Embeddings, a: str, b: str, match: Match = "item", per_label: Container[str] | None = None
+) -> tuple[Tensor, Tensor]:
     """Keys of the rows of modalities `a` (n,) and `b` (m,), under the rule in force for that pair.
+
+    Args:
+        per_label: the modalities with one value per label, where these rows alone do not show it.
 
     Raises:
         ManymodalError: labels are in force but the embeddings carry none.
     """
-    by_label = labels_in_force(embeddings, a, b, match)
+    by_label = labels_in_force(embeddings, a, b, match, per_label)
     if by_label and embeddings.labels is None:
         raise ManymodalError(
             f"{a!r} and {b!r} match by label, but these embeddings have no labels: give labels=, or a `label` column"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..matching import Match, check_match
+from ..processes import ONE, Processes
 from .weights import AutoWeights, Pair, given_weights
 
 Weights = Mapping[Pair | str, float] | Literal["equal", "auto"]
@@ -28,16 +29,32 @@ class Loss:
         pairs: {(a, b): ()}, a < b, the unweighted loss of each pair of modalities that had a match.
         chance: {(a, b): float}, the loss of a space that has learned nothing.
         weights: {(a, b): float}, what each pair counted in the total.
+        terms: {(a, b, c, ...): ()}, the unweighted terms that are not the loss of one pair, by the modalities they are
+            of; what the order of the names means is said by the objective.
     """
 
     total: Tensor
     pairs: dict[Pair, Tensor] = field(default_factory=dict)
     chance: dict[Pair, float] = field(default_factory=dict)
     weights: dict[Pair, float] = field(default_factory=dict)
+    terms: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
 
 
 class Objective(nn.Module, ABC):
-    """Embeddings -> `Loss`."""
+    """Embeddings -> `Loss`.
+
+    Across processes (`across`) each gives its own rows and gets the loss of all rows; gradients are those of one
+    process once parameter gradients are averaged over processes (see `manymodal.processes`).
+    """
+
+    processes: Processes = ONE
+
+    def across(self, processes: Processes) -> Self:
+        """From now on this process's embeddings are one shard of the batch; returns itself."""
+        for module in self.modules():
+            if isinstance(module, Objective):
+                module.processes = processes
+        return self
 
     @abstractmethod
     def forward(self, embeddings: Embeddings) -> Loss:
@@ -45,6 +62,13 @@ class Objective(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each step of the optimiser (to keep parameters within their bounds)."""
+
+    def before_epoch(self, epoch: int, embed: Callable[[], Embeddings]) -> None:
+        """Called before each epoch of training, counted from 0.
+
+        Args:
+            embed: the embeddings of the training items as they are now (of this process's, of several); no gradients.
+        """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -80,13 +104,8 @@ class PairwiseObjective(Objective):
                     raise ManymodalError(
                         f"weights name {name!r}; the modalities here are {', '.join(embeddings.modalities)}"
                     )
-        values: dict[Pair, Tensor] = {}
-        chance: dict[Pair, float] = {}
-        shared = self.shared(embeddings)
-        for a, b in combinations(embeddings.modalities, 2):
-            term = self.pair(embeddings, a, b, shared)
-            if term is not None:
-                values[a, b], chance[a, b] = term
+        terms = self.pair_losses(embeddings)
+        values, chance = {p: loss for p, (loss, _) in terms.items()}, {p: level for p, (_, level) in terms.items()}
         weights = self._weights(values, chance)
         mass = sum(weights.values())
         if mass <= 0:  # nothing matches, or only pairs that are not to count
@@ -108,13 +127,9 @@ class PairwiseObjective(Objective):
             self.auto.observe({p: float(v.detach()) for p, v in values.items()}, chance)
         return self.auto.weights(values)
 
-    def shared(self, embeddings: Embeddings) -> Any:
-        """What several pairs need and is computed once; passed to `pair`."""
-        return None
-
     @abstractmethod
-    def pair(self, embeddings: Embeddings, a: str, b: str, shared: Any) -> tuple[Tensor, float] | None:
-        """The loss of one pair () and its chance level; None when no value of `a` matches one of `b`."""
+    def pair_losses(self, embeddings: Embeddings) -> dict[Pair, tuple[Tensor, float]]:
+        """{(a, b): (its loss (), its chance level)}, a < b, of the pairs of modalities with a match, over all processes."""
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""

@@ -7,6 +7,7 @@ any number of matches per row. With two modalities and one value per item it equ
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..matching import Match, matching_pairs, pair_keys
 from .base import PairwiseObjective, Weights
+from .weights import Pair
 
 SCALE_RANGE = (1.0, 100.0)
 
@@ -76,10 +78,15 @@ class PCMC(PairwiseObjective):
         """The multiplier in use."""
         return float(self.log_scale.detach().exp())
 
-    def pair(self, embeddings: Embeddings, a: str, b: str, shared: Any) -> tuple[Tensor, float] | None:
-        """The contrastive loss of modalities `a` and `b`."""
-        x, y = embeddings.vectors[a], embeddings.vectors[b]
-        return pcmc(x, y, *pair_keys(embeddings, a, b, self.match), self.log_scale.exp().to(x.dtype))
+    def pair_losses(self, embeddings: Embeddings) -> dict[Pair, tuple[Tensor, float]]:
+        """The contrastive loss of every pair of modalities with a match."""
+        losses = {}
+        for a, b in combinations(embeddings.modalities, 2):
+            x, y = embeddings.vectors[a], embeddings.vectors[b]
+            term = pcmc(x, y, *pair_keys(embeddings, a, b, self.match), self.log_scale.exp().to(x.dtype))
+            if term is not None:
+                losses[a, b] = term
+        return losses
 
     def after_step(self) -> None:
         """Keep the scale within [1, 100]."""

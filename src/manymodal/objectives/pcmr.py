@@ -13,6 +13,7 @@ duality between samples and dimensions in Barlow Twins and VICReg (Garrido et al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +23,7 @@ from ..errors import ManymodalError
 from ..matching import Match, pair_keys
 from .base import PairwiseObjective, Weights
 from .sums import match_sums
+from .weights import Pair
 
 LAM, BETA = 10.0, -0.1
 
@@ -87,13 +89,15 @@ class PCMR(PairwiseObjective):
             raise ManymodalError(f"beta={beta}; it must lie in [-1, 1) (between -0.15 and 0.2 is sensible)")
         self.lam, self.beta = float(lam), float(beta)
 
-    def shared(self, embeddings: Embeddings) -> dict[str, Moments]:
-        """Moments of every modality, once for all of its pairs."""
-        return {m: Moments.of(v) for m, v in embeddings.vectors.items()}
-
-    def pair(self, embeddings: Embeddings, a: str, b: str, shared: dict[str, Moments]) -> tuple[Tensor, float] | None:
-        """The regression loss of modalities `a` and `b`."""
-        return pcmr(shared[a], shared[b], *pair_keys(embeddings, a, b, self.match), self.lam, self.beta)
+    def pair_losses(self, embeddings: Embeddings) -> dict[Pair, tuple[Tensor, float]]:
+        """The regression loss of every pair of modalities with a match."""
+        moments = {m: Moments.of(v) for m, v in embeddings.vectors.items()}
+        losses = {}
+        for a, b in combinations(embeddings.modalities, 2):
+            term = pcmr(moments[a], moments[b], *pair_keys(embeddings, a, b, self.match), self.lam, self.beta)
+            if term is not None:
+                losses[a, b] = term
+        return losses
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
