@@ -47,7 +47,7 @@ class Meeting:
         return sum(self.sizes[modality])
 
     def own(self, modality: str) -> slice:
-        """This process's rows among all rows of a modality."""
+        """Where the rows of the process at hand are among all rows of a modality."""
         start = sum(self.sizes[modality][: self.rank])
         return slice(start, start + self.sizes[modality][self.rank])
 
@@ -96,7 +96,7 @@ class Distributed(Processes):
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         if not (dist.is_available() and dist.is_initialized()):
             raise ManymodalError(
-                "torch.distributed is not initialised; start with torchrun and call torch.distributed.init_process_group()"
+                "torch.distributed is not initialised; start with torchrun, and call init_process_group() first"
             )
         self.group = group
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
@@ -159,8 +159,8 @@ class Distributed(Processes):
             twice = everyone[0][everyone[1] > 1]
             if len(twice):
                 raise ManymodalError(
-                    f"{what} {int(twice[0])} is on more than one process; shards are by item: all values of an item, and "
-                    "each value per label, are on one process"
+                    f"{what} {int(twice[0])} is on more than one process; shards are by item: "
+                    "all values of an item, and each value per label, are on one process"
                 )
 
     # -- the wire ----------------------------------------------------------------------------------------------------

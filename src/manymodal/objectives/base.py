@@ -129,7 +129,7 @@ class PairwiseObjective(Objective):
 
     @abstractmethod
     def pair_losses(self, embeddings: Embeddings) -> dict[Pair, tuple[Tensor, float]]:
-        """{(a, b): (its loss (), its chance level)}, a < b, of the pairs of modalities with a match, over all processes."""
+        """{(a, b): (loss (), chance level)}, a < b, of the pairs of modalities with a match, over all processes."""
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
