@@ -5,6 +5,7 @@ A benchmark writes one `benchmarks/results/NAME.json`, from which `results_page.
     {"name": "flickr8k", "title": "...", "versions": {...}, "hardware": {...}, "settings": {...},
      "tables": [{"title": "...", "note": "..." or null, "columns": ["direction", "PCMC"],
                  "rows": [["photo -> en", CELL], ...]}],
+     "pictures": [{"file": "speed.png", "text": "what it shows"}],
      "claims": [{"text": "photo -> en: hit@1 {value}, at least {threshold}", "value": CELL, "threshold": 0.24,
                  "holds": true}]}
 
@@ -168,6 +169,7 @@ class Result:
     settings: Mapping[str, Any]
     tables: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[dict[str, str]] = field(default_factory=list)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str | None = None
@@ -206,6 +208,10 @@ class Result:
             raise ManymodalError(f"claim {text!r} needs one of at_least and at_most")
         self.claims.append({"text": text, "value": value, "threshold": threshold, "holds": bool(holds)})
 
+    def picture(self, file: str, text: str) -> None:
+        """Show a picture of docs/, with a text for those who do not see it."""
+        self.pictures.append({"file": file, "text": text})
+
     def write(self) -> None:
         """Write `results/NAME.json`."""
         write_result(
@@ -218,6 +224,7 @@ class Result:
                 "settings": dict(self.settings),
                 "tables": self.tables,
                 "claims": self.claims,
+                "pictures": self.pictures,
             },
         )
 

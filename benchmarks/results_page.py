@@ -41,10 +41,11 @@ def page(results: list[dict[str, Any]]) -> str:
 
 
 def section(result: Mapping[str, Any]) -> str:
-    """One benchmark: what it claims, its tables, and what it was run with and on."""
+    """One benchmark: what it claims, its pictures and tables, and what it was run with and on."""
     parts = [f"## {result['title']}"]
     if result["claims"]:
         parts.append("\n".join(claim_line(claim) for claim in result["claims"]))
+    parts += [f"![{picture['text']}]({picture['file']})" for picture in result.get("pictures", [])]
     for table in result["tables"]:
         parts += [f"### {table['title']}", *([table["note"]] if table["note"] else []), table_lines(table)]
     parts.append("\n".join(f"- {key}: {listed(result[key])}" for key in ("settings", "versions", "hardware")))

@@ -1,6 +1,7 @@
 """Slow, obvious float64 twins of every objective, metric and composition: plain loops, no blocks, no tricks."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 
@@ -180,3 +181,235 @@ def oracle_direction(embeddings, query, target, unit, match="item", parts="all",
         "gallery": len(gallery),
         **oracle_metrics(ranks, k),
     }
+
+
+# -- GCCA: projection matrices over all items, straight from the definition --------------------------------------------
+
+
+def oracle_gcca(features, items, dim, ridge, power):
+    """({modality: unit vectors}, eigenvalues) of MAXVAR with missing views, by N x N matrices in float64."""
+    names = sorted(features)
+    ids = sorted({int(i) for m in names for i in items[m]})
+    n = len(ids)
+    d, total, parts = np.zeros(n), np.zeros((n, n)), {}
+    for m in names:
+        x = features[m].double().numpy()
+        of = {item: [r for r in range(len(x)) if int(items[m][r]) == item] for item in ids}
+        have = [k for k, item in enumerate(ids) if of[item]]
+        means = np.array([x[of[ids[k]]].mean(axis=0) for k in have])
+        center = means.mean(axis=0)
+        rows = np.zeros((n, x.shape[1]))
+        rows[have] = means - center
+        c = rows.T @ rows
+        inverse = np.linalg.inv(c + ridge * np.trace(c) / len(c) * np.eye(len(c)))
+        d[have] += 1
+        total += rows @ inverse @ rows.T
+        parts[m] = (x - center, inverse @ rows.T)
+    half = np.diag(1 / np.sqrt(d))
+    values, vectors = np.linalg.eigh(half @ total @ half)
+    order = np.argsort(-values)[:dim]
+    g = half @ vectors[:, order]
+    out = {}
+    for m, (x, to_weights) in parts.items():
+        y = x @ to_weights @ g * values[order] ** power
+        out[m] = y / np.linalg.norm(y, axis=1, keepdims=True)
+    return out, values[order]
+
+
+# -- rivals: sigmoid, Symile, GRAM and fused pairs, straight from the definitions --------------------------------------
+
+
+def oracle_sigmoid_pair(x, y, matches, scale, bias):
+    """Minus the sum of log sigmoid(+-(scale s + bias)) over all pairs, by the mean number of rows with a match."""
+    total = 0.0
+    for i, u in enumerate(x):
+        for j, v in enumerate(y):
+            logit = scale * float(np.dot(u, v)) + bias
+            total += math.log(1 + math.exp(-logit if (i, j) in matches else logit))
+    return total / ((len({i for i, _ in matches}) + len({j for _, j in matches})) / 2)
+
+
+def oracle_complete_items(embeddings, names):
+    """[(item, label, {modality: unit mean of its values})] of the items (labels, of label modalities) with all names."""
+    found = []
+    for _, item, label in oracle_composed_rows(embeddings, names, "item", "all"):
+        vectors = {m: oracle_compose([(oracle_values(embeddings, m, item, label), 1)]) for m in names}
+        found.append((item, label, vectors))
+    return found
+
+
+def oracle_agree(embeddings, match, a, b, one, other):
+    """Whether item `one`'s value in modality a matches item `other`'s in modality b."""
+    if one[0] == other[0] and one[0] >= 0:
+        return True
+    by_label = match == "label" or embeddings.per_label(a) or embeddings.per_label(b)
+    return by_label and one[1] == other[1] and one[1] >= 0
+
+
+def oracle_symile(embeddings, anchor, others, scale, sets, match="item"):
+    """Mean over items of -log softmax of the own set; candidates are the `sets` of items' places that do not match."""
+    complete = oracle_complete_items(embeddings, [anchor, *others])
+    factor = scale * math.sqrt(embeddings.dim) ** (len(others) - 1)
+    losses = []
+    for i, item in enumerate(complete):
+
+        def logit(places, item=item):
+            total = 0.0
+            for k in range(len(item[2][anchor])):
+                product = item[2][anchor][k]
+                for m, place in zip(others, places, strict=True):
+                    product *= complete[place][2][m][k]
+                total += product
+            return factor * total
+
+        own, rivals = math.exp(logit([i] * len(others))), 0.0
+        for places in sets:
+            if not all(
+                oracle_agree(embeddings, match, anchor, m, item, complete[place])
+                for m, place in zip(others, places, strict=True)
+            ):
+                rivals += math.exp(logit(places))
+        losses.append(-math.log(own / (own + rivals)))
+    return sum(losses) / len(losses)
+
+
+def oracle_squared_volume(vectors):
+    """The Gram matrix's determinant; of more than d vectors, the sum over all d of them, by the largest that it can be."""
+    m, d = len(vectors), len(vectors[0])
+    chosen = combinations(vectors, d) if m > d else [vectors]
+    return sum(np.linalg.det(np.array(v) @ np.array(v).T) for v in chosen) * ((d / m) ** d if m > d else 1)
+
+
+def oracle_gram(embeddings, anchor, others, scale, eps, match="item"):
+    """Cross-entropy of -scale * volume, of each anchor over the sets and of each set over the anchors, halved."""
+    complete = oracle_complete_items(embeddings, [anchor, *others])
+
+    def weight(i, j):
+        vectors = [complete[i][2][anchor], *(complete[j][2][m] for m in others)]
+        return math.exp(-scale * math.sqrt(max(0.0, oracle_squared_volume(vectors)) + eps))
+
+    def matching(i, j):
+        return all(oracle_agree(embeddings, match, anchor, m, complete[i], complete[j]) for m in others)
+
+    total, n = 0.0, len(complete)
+    for i in range(n):
+        own = weight(i, i)
+        over_sets = sum(weight(i, j) for j in range(n) if not matching(i, j))
+        over_anchors = sum(weight(j, i) for j in range(n) if not matching(j, i))
+        total -= math.log(own / (own + over_sets)) + math.log(own / (own + over_anchors))
+    return total / (2 * n)
+
+
+def oracle_fusion(a, b, first, second):
+    """Unit vector of two, through two layers given as (weight, bias) with a GELU between."""
+    hidden = first[0] @ np.concatenate([a, b]) + first[1]
+    hidden = np.array([h * (1 + math.erf(h / math.sqrt(2))) / 2 for h in hidden])
+    out = second[0] @ hidden + second[1]
+    return out / np.linalg.norm(out)
+
+
+def oracle_fused(embeddings, a, b, c, fuse, scale, match="item"):
+    """PCMC's loss of the fusions of a and b, one for each item that has both, and the values of c."""
+    rows = [(fuse(v[a], v[b]), item, label) for item, label, v in oracle_complete_items(embeddings, [a, b])]
+    third = embeddings.vectors[c].double().numpy()
+    labels = [-1] * len(third) if embeddings.labels is None else embeddings.labels[c].tolist()
+    by_label = match == "label" or embeddings.per_label(c) or (embeddings.per_label(a) and embeddings.per_label(b))
+    matches = set()
+    for i, (_, item, label) in enumerate(rows):
+        for j, other in enumerate(embeddings.items[c].tolist()):
+            if (item == other and item >= 0) or (by_label and label == labels[j] and label >= 0):
+                matches.add((i, j))
+    return oracle_pcmc_pair([row[0] for row in rows], third, matches, scale) if matches else None
+
+
+# -- PCMC with all matches in one denominator, and PCMR's focused negative term ----------------------------------------
+
+
+def oracle_pcmc_pair_all(x, y, matches, scale):
+    """Mean over anchors of the mean over matches of -log softmax over every candidate; both ways, halved."""
+    s = [[scale * float(np.dot(u, v)) for v in y] for u in x]
+    turned, halves = [list(column) for column in zip(*s, strict=True)], []
+    for table, hits in ((s, matches), (turned, {(j, i) for i, j in matches})):
+        anchors = []
+        for r, row in enumerate(table):
+            own = [row[c] for c in range(len(row)) if (r, c) in hits]
+            if own:
+                log_sum = math.log(sum(math.exp(z) for z in row))
+                anchors.append(sum(log_sum - z for z in own) / len(own))
+        halves.append(sum(anchors) / len(anchors))
+    return sum(halves) / 2
+
+
+def oracle_focused(x, y, matches, beta, tau):
+    """Mean of the two means over rows and columns with a non-match of the softmax-weighted squared error."""
+    s = [[float(np.dot(u, v)) for v in y] for u in x]
+    means = []
+    for rows in (
+        [[s[i][j] for j in range(len(y)) if (i, j) not in matches] for i in range(len(x))],
+        [[s[i][j] for i in range(len(x)) if (i, j) not in matches] for j in range(len(y))],
+    ):
+        terms = []
+        for row in rows:
+            if row:
+                weights = [math.exp(z / tau) for z in row]
+                terms.append(sum(w * (z - beta) ** 2 for w, z in zip(weights, row, strict=True)) / sum(weights))
+        means.append(sum(terms) / len(terms) if terms else 0.0)
+    return sum(means) / 2
+
+
+# -- spectral: the paper's loss of embeddings of norm sqrt(scale), plus 2 scale ----------------------------------------
+
+
+def oracle_spectral_pair(x, y, matches, scale):
+    """Mean over matches of |z - z'|^2 plus the mean over all pairs of (z . z')^2, z = sqrt(scale) times a unit vector."""
+    z, w = ([[math.sqrt(scale) * float(c) for c in row] for row in side] for side in (x, y))
+    near = [sum((p - q) ** 2 for p, q in zip(z[i], w[j], strict=True)) for i, j in matches]
+    every = [sum(p * q for p, q in zip(u, v, strict=True)) ** 2 for u in z for v in w]
+    return sum(near) / len(near) + sum(every) / len(every)
+
+
+# -- within clusters, and the rest by its moments --------------------------------------------------------------------
+
+
+def oracle_near_sums(a, b, key_a, key_b, cluster_a, cluster_b, scale):
+    """Both sides' [sums of e^(scale s), how many, sums of s, sums of s^2] over non-matches in the same cluster."""
+
+    def side(x, y, keys, clusters):
+        sums = [[0.0] * len(x) for _ in range(4)]
+        for i in range(len(x)):
+            for j in range(len(y)):
+                match = int(keys[0][i]) == int(keys[1][j]) >= 0
+                if int(clusters[0][i]) == int(clusters[1][j]) and not match:
+                    s = float(np.dot(x[i].numpy(), y[j].numpy()))
+                    for sum_of, term in zip(sums, (math.exp(scale * s), 1.0, s, s * s), strict=True):
+                        sum_of[i] += term
+        return sums
+
+    return (
+        side(a, b, (key_a, key_b), (cluster_a, cluster_b)),
+        side(b, a, (key_b, key_a), (cluster_b, cluster_a)),
+    )
+
+
+def oracle_pcmc_clustered_rows(embeddings, a, b, cluster_a, cluster_b, scale):
+    """PCMC of one pair whose denominators have the non-matches of other clusters as N exp(scale mean + scale^2 v / 2)."""
+    matches = oracle_matches(embeddings, a, b)
+    halves = []
+    for x, y, clusters, hit in (
+        (a, b, (cluster_a, cluster_b), lambda i, j: (i, j) in matches),
+        (b, a, (cluster_b, cluster_a), lambda i, j: (j, i) in matches),
+    ):
+        anchors = []
+        for i in range(len(embeddings.vectors[x])):
+            s = [float(v @ embeddings.vectors[x][i]) for v in embeddings.vectors[y]]
+            own = [s[j] for j in range(len(s)) if hit(i, j)]
+            rivals = [j for j in range(len(s)) if not hit(i, j)]
+            near = [s[j] for j in rivals if int(clusters[0][i]) == int(clusters[1][j])]
+            far = [s[j] for j in rivals if int(clusters[0][i]) != int(clusters[1][j])]
+            z = sum(math.exp(scale * v) for v in near)
+            if far:
+                z += len(far) * math.exp(scale * float(np.mean(far)) + scale**2 * float(np.var(far)) / 2)
+            if own:
+                anchors.append(sum(math.log(math.exp(scale * v) + z) - scale * v for v in own) / len(own))
+        halves.append(sum(anchors) / len(anchors))
+    return sum(halves) / 2

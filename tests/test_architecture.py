@@ -39,7 +39,7 @@ ALLOWED = {
 INNER = set(ALLOWED) | FREE
 SPACE = {"towers", "preparing", "fitting", "querying", "saving", "folder", "space"}
 ALLOWED |= dict.fromkeys(SPACE, INNER | SPACE)
-ALLOWED |= {"demo": INNER | SPACE | {"demo"}, "cli": INNER | SPACE | {"demo"}}
+ALLOWED |= {"demo": INNER | SPACE | {"demo"}, "cli": INNER | SPACE | {"demo"}, "__main__": {"cli"}}
 
 
 def part(path):

@@ -16,6 +16,7 @@ from .evaluation.directions import default_directions
 from .matching import keys
 from .objectives import Objective
 from .preparing import embed, prepare
+from .processes import Processes
 from .towers import Towers
 from .training import Batch, History, ItemSampler, TrainSettings, diagnose, train
 
@@ -31,21 +32,23 @@ def fit_space(
     folder: Path | None,
     resume: bool,
     device: str | None,
+    processes: Processes,
 ) -> tuple[History, list[str]]:
     """Train the towers in place; what happened, and what was noticed, in words."""
     place = usable_device(device)
-    rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
+    with processes.first_alone():  # fills the feature store
+        rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
+        dev = dev_rows(towers, data, store)
     sampler = ItemSampler(
         rows, batch_size=settings.batch_size, seed=settings.seed, values_per_item=settings.values_per_item
     )
-    dev = dev_rows(towers, data, store)
-
     try:
         history = train(
             towers,
             sampler,
             objective,
             settings,
+            processes=processes,
             validate=partial(mean_mrr, towers, dev, place) if dev else None,
             folder=folder,
             resume=resume,

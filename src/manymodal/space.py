@@ -20,6 +20,7 @@ from .fitting import fit_space
 from .index.exact import Hit
 from .objectives import make_objective
 from .preparing import choose_encoder, embed, prepare, prepare_with_ordinals
+from .processes import ONE, Processes
 from .querying import Gallery, query_parts, search_gallery
 from .saving import load_space, save_space
 from .towers import Tower, Towers
@@ -36,7 +37,7 @@ class Space:
 
     def __init__(self, schema: Schema, towers: Towers, *, dim: int, seed: int = 0, objective: Any = None) -> None:
         self.schema, self.towers, self.dim, self.seed = schema, towers, dim, seed
-        self.objective = make_objective(objective)
+        self._take(objective)
         self.settings = TrainSettings(seed=seed)  # of the last fit
         self.history = History()
         self.notes: list[str] = []  # what the last fit noticed, in words
@@ -101,6 +102,13 @@ class Space:
                 standardise.fit(prepare(towers[name], data, name, "train", store).values.data)
         return cls(data.schema, Towers(towers), dim=dim, seed=seed, objective=objective)
 
+    def _take(self, objective: Any) -> None:
+        """From now on this objective, with the parameters it needs for these modalities."""
+        self.objective = make_objective(objective)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed_of("weights", self.seed, "objective"))
+            self.objective.prepare(self.towers.names, self.dim)
+
     def fit(
         self,
         data: Collection,
@@ -110,6 +118,7 @@ class Space:
         resume: bool = False,
         device: str | None = None,
         cache: Path | str | None = None,
+        processes: Processes = ONE,
         **settings: Any,
     ) -> Space:
         """Train on the train rows, choosing by the mean mrr of the single directions on dev.
@@ -121,6 +130,7 @@ class Space:
             resume: go on from the checkpoint in `folder`.
             device: "cpu", "cuda", ...; None for the fastest there is.
             cache: folder of the feature store; None for the user's cache folder.
+            processes: `Distributed()` in a program under torchrun, where each makes the same space and calls this.
             settings: of `manymodal.training.TrainSettings`: epochs, batch_size, lr, values_per_item, seed, ...
 
         Returns:
@@ -130,7 +140,7 @@ class Space:
             ManymodalError: no train rows, an unknown setting, a loss that is no longer finite.
         """
         if objective is not None:
-            self.objective = make_objective(objective)
+            self._take(objective)
         self.settings = TrainSettings.of({"seed": self.seed, **settings})
         self.seed = self.settings.seed
         self._changed()
@@ -143,6 +153,7 @@ class Space:
             None if folder is None else Path(folder),
             resume,
             device,
+            processes,
         )
         return self
 

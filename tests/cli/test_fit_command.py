@@ -162,7 +162,7 @@ def test_control_c_before_there_is_a_best_space_leaves_the_old_one(world, old, t
         import sys
         from manymodal.training.sampler import ItemSampler
 
-        def interrupted(sampler, step):
+        def interrupted(sampler, step, processes):
             raise KeyboardInterrupt
 
         ItemSampler.batch = interrupted

@@ -10,7 +10,6 @@ from cases import random_embeddings, vectors, with_grad
 from manymodal.embeddings import Embeddings
 from manymodal.errors import ManymodalError
 from manymodal.objectives import PCMC, PCMR, make_objective, objective_spec
-from manymodal.objectives.sums import large_groups, match_sums, pair_similarities
 from oracles import oracle_objective, oracle_pcmc_pair, oracle_pcmr_pair
 
 OBJECTIVES = {
@@ -144,29 +143,6 @@ def test_pcmr_in_float32_keeps_few_non_matches():
     )
     _, pairs = oracle_objective(e, lambda x, y, m: oracle_pcmr_pair(x, y, m, 10.0, -0.1))
     assert PCMR()(e).pairs["a", "b"].item() == pytest.approx(pairs["a", "b"], rel=1e-4)
-
-
-def test_sums_by_gram_and_pair_by_pair_agree():
-    a, b = vectors(60, 4, grad=True), vectors(50, 4, grad=True)
-    key_a, key_b = torch.randint(-1, 6, (60,)), torch.randint(-1, 6, (50,))
-    key_a[:5] = 7  # a small group beside the large ones
-    key_b[0] = 7
-    assert len(large_groups(key_a, key_b, 4)) > 0 and 7 not in large_groups(key_a, key_b, 4)
-    sums = match_sums(a, b, key_a, key_b)
-    s, match = a @ b.T, (key_a[:, None] == key_b[None]) & (key_a[:, None] >= 0)
-    assert sums.count == int(match.sum())
-    assert torch.allclose(sums.s, s[match].sum()) and torch.allclose(sums.squares, s[match].square().sum())
-    got = torch.autograd.grad(sums.s + 3 * sums.squares, (a, b))
-    want = torch.autograd.grad(s[match].sum() + 3 * s[match].square().sum(), (a, b))
-    assert all(torch.allclose(x, y) for x, y in zip(got, want, strict=True))
-
-
-def test_pair_similarities_in_blocks(monkeypatch):
-    monkeypatch.setattr("manymodal.objectives.sums.BLOCK", 8)
-    a, b = vectors(5, 4, grad=True), vectors(6, 4, grad=True)
-    i, j = torch.randint(0, 5, (17,)), torch.randint(0, 6, (17,))
-    assert torch.allclose(pair_similarities(a, b, i, j), (a[i] * b[j]).sum(1))
-    assert torch.autograd.gradcheck(lambda x, y: pair_similarities(x, y, i, j), (a, b))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

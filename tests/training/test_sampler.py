@@ -5,6 +5,7 @@ import torch
 
 from manymodal.encoders.base import Packed
 from manymodal.errors import ManymodalError
+from manymodal.processes import Processes
 from manymodal.training import ItemSampler, Rows
 
 
@@ -61,6 +62,37 @@ def test_same_seed_and_step_same_batch():
     first = all_rows(3)
     torch.manual_seed(6)
     assert all_rows(3) == first != all_rows(4)
+
+
+class Process(Processes):
+    """One of several, without the others."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+
+@pytest.mark.parametrize("limit", [1, 2, "all"])
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_processes_share_what_one_would_see(limit, size):
+    sampler = ItemSampler(DATA, batch_size=3, seed=2, values_per_item=limit)
+    for step in range(4):
+        whole, parts = sampler.batch(step), [sampler.batch(step, Process(rank, size)) for rank in range(size)]
+        for m in DATA:
+            shown = torch.cat([part[m].values.data for part in parts])
+            assert shown.sort(dim=0).values.tolist() == whole[m].values.data.sort(dim=0).values.tolist()
+        held = [set(torch.cat([part[m].items for m in ("a", "b")]).tolist()) for part in parts]
+        assert sum(map(len, held)) == len(set.union(*held))  # all values of an item are on one process
+        assert sum(len(part["kind"]) for part in parts) == len(whole["kind"])
+
+
+def test_all_rows_are_shared_out():
+    sampler = ItemSampler(DATA, batch_size=2)
+    for m, rows in sampler.all_rows().items():
+        expected = [0, 1] if m == "kind" else range(len(DATA[m]))  # no train item has label 4
+        assert sorted(rows.values.data[:, 0].tolist()) == list(expected)
+        parts = [sampler.all_rows(Process(rank, 2))[m].values.data for rank in range(2)]
+        assert sorted(torch.cat(parts)[:, 0].tolist()) == list(expected)
+        assert all(len(part) for part in parts)
 
 
 def test_nothing_to_train_on_is_refused():

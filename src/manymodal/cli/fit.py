@@ -23,10 +23,13 @@ def fit(
     table: Table,
     out: Annotated[Path, typer.Option(help="Folder for the space.", show_default=False)],
     config: ConfigFile = None,
-    objective: Annotated[str | None, typer.Option(help="pcmc or pcmr. Default: pcmc.")] = None,
+    objective: Annotated[str | None, typer.Option(help="pcmc, pcmr, sigmoid, symile, ... Default: pcmc.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every item is shown. Default: 30.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per step. Default: 512.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.")] = None,
+    chunk_size: Annotated[
+        int | None, typer.Option(help="Values encoded at a time, to save memory. Default: all of a step's.")
+    ] = None,
     dim: Annotated[int | None, typer.Option(help="Dimension of the space. Default: 256.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ... Default: the fastest there is.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of first weights and training. Default: 0.")] = None,
@@ -40,14 +43,43 @@ def fit(
     """Learn one space over all modalities of a table, and save it as a folder.
 
     While the run lasts, OUT.training holds its checkpoints; what stood in OUT stays until the new space is complete.
+    Under torchrun, several processes share the work.
     """
     from ..collection import read_config
+    from .torchrun import started_processes
+
+    out = out if out.name else out.resolve()  # "." has no name of its own
+    working = out.with_name(out.name + ".training")
+    given = {"dim": dim, "epochs": epochs, "batch_size": batch_size, "chunk_size": chunk_size, "lr": lr, "seed": seed}
+    with started_processes(device) as (processes, place):
+        lead = processes.rank == 0  # writes, and says what there is to say
+        with processes.together():
+            if lead:
+                _check_free(out, working, resume, overwrite)
+            said = read_config(config) if config else None
+        train = {**(said.train if said else {}), **{key: value for key, value in given.items() if value is not None}}
+        asked: dict[str, Any] = {
+            "train": train,
+            "objective": objective or (said.objective if said else None),
+            "config": said.model_dump(mode="json", exclude={"train", "objective"}) if said else None,
+        }
+        with processes.first_alone():
+            if resume and (working / RUN).exists():
+                data, space, asked = _go_on(table, working, asked, on_bad_value)
+            else:
+                data, space = _begin(table, said, working if lead else None, asked, on_bad_value, cache)
+        settings = {key: value for key, value in asked["train"].items() if key != "dim"}
+        space.fit(data, folder=working, resume=resume, device=place, cache=cache, processes=processes, **settings)
+        if lead:
+            _finish(space, data, out, working)
+
+
+def _check_free(out: Path, working: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse to write over a space, or an unfinished run, unless that was asked for."""
     from ..errors import ManymodalError
     from ..saving import check_replaceable
     from ..training.checkpoint import FILE as CHECKPOINT
 
-    out = out if out.name else out.resolve()  # "." has no name of its own
-    working = out.with_name(out.name + ".training")
     if resume and out.exists() and not working.exists():
         raise ManymodalError(f"{out} is complete and there is no {working} to go on from; --overwrite starts again")
     if out.exists() and not (resume or overwrite):
@@ -57,20 +89,10 @@ def fit(
     if (working / CHECKPOINT).exists() and not (resume or overwrite):
         raise ManymodalError(f"{working} holds an unfinished run; say --resume to go on, or --overwrite to start again")
     check_replaceable(out)
-    said = read_config(config) if config else None
-    given = {"dim": dim, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    asked: dict[str, Any] = {
-        "train": {**(said.train if said else {}), **{key: value for key, value in given.items() if value is not None}},
-        "objective": objective or (said.objective if said else None),
-        "config": said.model_dump(mode="json", exclude={"train", "objective"}) if said else None,
-    }
-    if resume and (working / RUN).exists():
-        data, space, asked = _go_on(table, working, asked, on_bad_value)
-    else:
-        shutil.rmtree(working, ignore_errors=True)
-        data, space = _begin(table, said, working, asked, on_bad_value, cache)
-    settings = {key: value for key, value in asked["train"].items() if key != "dim"}
-    space.fit(data, folder=working, resume=resume, device=device, cache=cache, **settings)
+
+
+def _finish(space: Space, data: Collection, out: Path, working: Path) -> None:
+    """Save the space, and say what was noticed."""
     say_bad(data)
     say(space.notes)
     early = space.history.stopped == "interrupted" and space.history.best_epoch is None
@@ -90,12 +112,12 @@ def fit(
 def _begin(
     table: Path,
     config: Config | None,
-    working: Path,
+    working: Path | None,
     asked: dict[str, Any],
     on_bad_value: OnBadValue,
     cache: Path | None,
 ) -> tuple[Collection, Space]:
-    """An untrained space, noted down in the working folder so that the run can be resumed."""
+    """An untrained space, noted down in the working folder (None: elsewhere) so that the run can be resumed."""
     from ..collection import read_collection
     from ..files import write_json
     from ..space import Space
@@ -107,8 +129,10 @@ def _begin(
     dim = {"dim": train.pop("dim")} if "dim" in train else {}
     settings = TrainSettings.of(train)  # mistakes are said before any work is done
     space = Space.for_collection(data, objective=asked["objective"], seed=settings.seed, cache=cache, **dim)
-    space.save(working / "space")
-    write_json(working / RUN, {**asked, "rows": _digest(data)})
+    if working is not None:
+        shutil.rmtree(working, ignore_errors=True)
+        space.save(working / "space")
+        write_json(working / RUN, {**asked, "rows": _digest(data)})
     return data, space
 
 

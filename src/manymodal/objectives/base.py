@@ -15,6 +15,7 @@ from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..matching import Match, check_match
 from ..processes import ONE, Processes
+from .combinations import composed_queries
 from .weights import AutoWeights, Pair, given_weights
 
 Weights = Mapping[Pair | str, float] | Literal["equal", "auto"]
@@ -40,6 +41,11 @@ class Loss:
     terms: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
 
 
+def zero(embeddings: Embeddings) -> Tensor:
+    """() 0, the loss where there is nothing to compare; its gradient by every vector is 0."""
+    return torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
+
+
 class Objective(nn.Module, ABC):
     """Embeddings -> `Loss`.
 
@@ -55,6 +61,16 @@ class Objective(nn.Module, ABC):
             if isinstance(module, Objective):
                 module.processes = processes
         return self
+
+    def prepare(self, modalities: Sequence[str], dim: int) -> None:
+        """Called by a space before it trains, and before weights are loaded: make the parameters that need to know.
+
+        Called again with the same arguments it changes nothing.
+
+        Args:
+            modalities: the names of all modalities that the embeddings can have.
+            dim: d, the dimension of the space.
+        """
 
     @abstractmethod
     def forward(self, embeddings: Embeddings) -> Loss:
@@ -81,10 +97,16 @@ class PairwiseObjective(Objective):
     Args:
         match: "item", or "label" to have labels in force for every pair.
         weights: "equal"; "auto" (see `AutoWeights`); or {("caption", "photo") or "caption/photo": weight}, others 1.
+        combinations: how much the mean over composed queries counts beside the mean over pairs: each step, for each
+            target a random set of two or more of the other modalities (see `composed_queries`), with the loss of that
+            pair as a term (*query, target). A term weighs what its pairs (part, target) weigh on average.
     """
 
-    def __init__(self, match: Match = "item", weights: Weights = "equal") -> None:
+    def __init__(self, match: Match = "item", weights: Weights = "equal", combinations: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= combinations < float("inf"):
+            raise ManymodalError(f"combinations={combinations}; it must be 0 (none) or above, and finite")
+        self.combinations = float(combinations)
         check_match(match)
         self.match = match
         self.auto = AutoWeights() if weights == "auto" else None
@@ -93,30 +115,54 @@ class PairwiseObjective(Objective):
         self.given = {} if isinstance(weights, str) else given_weights(weights)
 
     def forward(self, embeddings: Embeddings) -> Loss:
-        """The weighted mean over pairs with a match.
+        """The weighted mean over pairs with a match; with `combinations` the mean of that and of composed queries'.
 
         Raises:
             ManymodalError: a weight was given for a modality that is not here, or labels are needed and absent.
         """
-        for pair in self.given:
-            for name in pair:
-                if name not in embeddings.vectors:
-                    raise ManymodalError(
-                        f"weights name {name!r}; the modalities here are {', '.join(embeddings.modalities)}"
-                    )
+        here = self.processes.meet(embeddings).embeddings if self.given else embeddings  # its names are everyone's
+        self._check_named(here.modalities)
         terms = self.pair_losses(embeddings)
         values, chance = {p: loss for p, (loss, _) in terms.items()}, {p: level for p, (_, level) in terms.items()}
         weights = self._weights(values, chance)
         mass = sum(weights.values())
         if mass <= 0:  # nothing matches, or only pairs that are not to count
-            self._check_given(embeddings.modalities)
-            nothing = torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
-            return Loss(nothing, values, chance, weights)
-        total = torch.stack([values[p] * (weights[p] / mass) for p in values]).sum()
-        return Loss(total, values, chance, weights)
+            self._check_given(here.modalities)
+            return Loss(zero(embeddings), values, chance, weights)
+        total = weighted_mean(values, weights)
+        if not self.combinations:
+            return Loss(total, values, chance, weights)
+        composed = self._composed_losses(embeddings)
+        shares = {
+            (*query, t): sum(weights.get((min(m, t), max(m, t)), 0.0) for m in query) / len(query)
+            for *query, t in composed
+        }
+        if sum(shares.values()) > 0:
+            total = (total + self.combinations * weighted_mean(composed, shares)) / (1 + self.combinations)
+        return Loss(total, values, chance, weights, composed)
+
+    def _composed_losses(self, embeddings: Embeddings) -> dict[tuple[str, ...], Tensor]:
+        """{(*query, target): loss ()} of one drawn query for each target, of those with a match."""
+        losses, processes = {}, self.processes
+        for composed in composed_queries(embeddings, processes):
+            self.across(composed.processes)
+            try:
+                for loss, _ in self.pair_losses(composed.embeddings).values():
+                    losses[*composed.query, composed.target] = loss
+            finally:
+                self.across(processes)
+        return losses
+
+    def compared(self, modalities: Sequence[str]) -> list[Pair]:
+        """The pairs of modalities that count, alphabetical: all there are, unless an objective says otherwise."""
+        return list(combinations(sorted(modalities), 2))
+
+    def _check_named(self, modalities: Sequence[str]) -> None:
+        for name in {name for pair in self.given for name in pair} - set(modalities):
+            raise ManymodalError(f"weights name {name!r}; the modalities here are {', '.join(modalities)}")
 
     def _check_given(self, modalities: Sequence[str]) -> None:
-        pairs = list(combinations(modalities, 2))
+        pairs = self.compared(modalities)
         if pairs and not any(self.given.get(pair, 1.0) for pair in pairs):
             raise ManymodalError(f"the weights of the pairs {pairs} are all 0; one of them must be above 0")
 
@@ -134,4 +180,11 @@ class PairwiseObjective(Objective):
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
         given: Any = {"/".join(p): w for p, w in self.given.items()}
-        return {"match": self.match, "weights": "auto" if self.auto is not None else given or "equal"}
+        weights = "auto" if self.auto is not None else given or "equal"
+        return {"match": self.match, "weights": weights, "combinations": self.combinations}
+
+
+def weighted_mean(values: Mapping[Any, Tensor], weights: Mapping[Any, float]) -> Tensor:
+    """() the mean of the values, by weights of which one at least is above 0."""
+    mass = sum(weights.values())
+    return torch.stack([values[key] * (weights[key] / mass) for key in values]).sum()

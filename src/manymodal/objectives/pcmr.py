@@ -3,17 +3,14 @@
 Matching pairs are to have similarity 1, non-matching ones `beta`. Only the paper's abstract was at hand: the formula,
 `mean over matches of (1 - s)^2 + lam * mean over non-matches of (s - beta)^2`, is this project's reading of it.
 
-It is exact in linear time. With G_A = A^T A, the sum over *all* pairs of s^2 is <G_A, G_B> and the sum of s is
-(A^T 1) . (B^T 1); the matching pairs are few and summed directly, and what is left belongs to the non-matches. No
-n x m matrix exists, and the Grams are computed once per modality: O(M n d^2 + M^2 (d^2 + |P| d)) for M modalities of n
-values and |P| matches a pair. The identity is that of the spectral contrastive loss (HaoChen et al. 2021) and of the
-duality between samples and dimensions in Barlow Twins and VICReg (Garrido et al. 2022).
+It is exact in linear time: the sums of s and of s^2 over *all* pairs come from Gram matrices (see `moments`), the
+matches are few and summed directly, and what is left belongs to the non-matches. M modalities of n values and |P|
+matches a pair cost O(M n d^2 + M^2 (d^2 + |P| d)), forward and backward, and no n x m matrix exists.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -21,84 +18,127 @@ from torch import Tensor
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..matching import Match, pair_keys
-from .base import PairwiseObjective, Weights
-from .sums import match_sums
+from ..processes import Meeting
+from .base import Weights
+from .clustered import near_contrast, sides_of
+from .focused import focused
+from .linear import LinearObjective
+from .moments import Similarities
+from .near import check_clusters
+from .scale import CLIP_SCALE
+from .sums import Sums, sums_of
 from .weights import Pair
 
 LAM, BETA = 10.0, -0.1
 
 
-@dataclass(frozen=True)
-class Moments:
-    """What PCMR needs of one modality, for all of its pairs: vectors (n, d), their Gram (d, d) and their sum (d,)."""
-
-    vectors: Tensor
-    gram: Tensor
-    total: Tensor
-
-    @classmethod
-    def of(cls, vectors: Tensor) -> Moments:
-        """Moments of vectors (n, d): O(n d^2)."""
-        return cls(vectors, vectors.T @ vectors, vectors.sum(0))
-
-
-def pcmr(
-    a: Moments, b: Moments, key_a: Tensor, key_b: Tensor, lam: float = LAM, beta: float = BETA
-) -> tuple[Tensor, float] | None:
-    """The regression loss of one pair of modalities, over all of its n m similarities, in linear time.
+def pcmr(matches: Similarities, others: Similarities, lam: float = LAM, beta: float = BETA) -> Tensor:
+    """() float64, the regression loss of one pair of modalities, over all of its n m similarities.
 
     Args:
-        a: moments of (n, d) unit vectors. b: moments of (m, d) unit vectors.
-        key_a: (n,) int64. key_b: (m,) int64; rows match when keys are equal and >= 0 (`matching.pair_keys`).
-        lam: weight of the non-matches, >= 0. beta: their target, in [-1, 1).
-
-    Returns:
-        The loss () and its chance level, or None without a match. Without non-matches their term is 0.
+        matches: of the matching pairs, one at least. others: of the non-matching; without any their term is 0.
+        lam: weight of the non-matches, above 0. beta: their target, in [-1, 1).
     """
-    matches = match_sums(a.vectors, b.vectors, key_a, key_b)
-    if matches.count == 0:
-        return None
-    # In float64, since the non-matches are what a subtraction leaves.
-    all_s = a.total.double() @ b.total.double()
-    all_squares = (a.gram.double() * b.gram.double()).sum()
-    loss = 1 - 2 * matches.s / matches.count + matches.squares / matches.count
-    others = len(a.vectors) * len(b.vectors) - matches.count
-    if others > 0:
-        s, squares = all_s - matches.s, all_squares - matches.squares
-        loss = loss + lam * (squares / others - 2 * beta * s / others + beta * beta)
-    # What the best constant similarity reaches: s = (1 + lam beta) / (1 + lam).
-    return loss.to(a.vectors.dtype), lam * (1 - beta) ** 2 / (1 + lam)
+    return matches.about(1.0) + lam * others.about(beta)
 
 
-class PCMR(PairwiseObjective):
+class PCMR(LinearObjective):
     """Regression of the similarities of every pair of modalities to a target, exact in linear time.
 
     Args:
         lam: weight of the non-matching pairs' mean beside the matching pairs'.
         beta: target of the non-matching pairs. -1 cannot be reached: where matching values coincide, the mean
             similarity of n different ones is at least -1/(n - 1). Between -0.15 and 0.2 is sensible.
-        match: "item" or "label"; see `matching`.
+        focus: None, or tau > 0: each value's non-matches weigh as a softmax of s / tau, and no longer all alike. 0.1 is
+            sensible, with a `lam` of 2. The cost is quadratic then (see `focused`).
+        clusters: None, or c >= 2: the contrastive loss within clusters of at most c items of the batch is added, so
+            that nearby non-matches count more, in nearly linear time (see `near_contrast`). 64 is sensible, with a
+            `lam` of 3. Clusters have random boundaries (torch's own generator).
+        near: weight of what is added.
+        match: "item" or "label"; see `manymodal.matching`.
         weights: of the pairs: "equal", "auto" or given; see `PairwiseObjective`.
+        combinations: how much composed queries count; see `PairwiseObjective`.
     """
 
-    def __init__(self, lam: float = LAM, beta: float = BETA, match: Match = "item", weights: Weights = "equal") -> None:
-        super().__init__(match, weights)
+    def __init__(
+        self,
+        lam: float = LAM,
+        beta: float = BETA,
+        focus: float | None = None,
+        clusters: int | None = None,
+        near: float = 1.0,
+        match: Match = "item",
+        weights: Weights = "equal",
+        combinations: float = 0.0,
+    ) -> None:
+        super().__init__(match, weights, combinations)
         if not 0 < lam < float("inf"):
             raise ManymodalError(f"lam={lam}; it must be above 0 and finite (10 is the default)")
         if not -1 <= beta < 1:
             raise ManymodalError(f"beta={beta}; it must lie in [-1, 1) (between -0.15 and 0.2 is sensible)")
-        self.lam, self.beta = float(lam), float(beta)
+        if focus is not None and not 0 < focus < float("inf"):
+            raise ManymodalError(f"focus={focus}; it must be None (all non-matches alike) or above 0 (0.1 is sensible)")
+        check_clusters(clusters)
+        if focus is not None and clusters is not None:
+            raise ManymodalError(f"focus={focus} and clusters={clusters}: both make nearby non-matches count; give one")
+        if not 0 < near < float("inf"):
+            raise ManymodalError(f"near={near}; it must be above 0 and finite (1 is the default)")
+        self.lam, self.beta, self.clusters, self.near = float(lam), float(beta), clusters, float(near)
+        self.focus = None if focus is None else float(focus)
+
+    @property
+    def linear(self) -> bool:
+        """Whether the loss is a function of sums alone."""
+        return self.focus is None and self.clusters is None
+
+    @property
+    def chance(self) -> float:
+        """What the best constant similarity, (1 + lam beta) / (1 + lam), reaches."""
+        return self.lam * (1 - self.beta) ** 2 / (1 + self.lam)
+
+    def losses_of(self, sums: Sums) -> dict[Pair, Tensor]:
+        """The loss of every pair of modalities with a match, all non-matches alike."""
+        return {p: pcmr(sums.matches[p], sums.others(p), self.lam, self.beta) for p in sums.pairs()}
 
     def pair_losses(self, embeddings: Embeddings) -> dict[Pair, tuple[Tensor, float]]:
         """The regression loss of every pair of modalities with a match."""
-        moments = {m: Moments.of(v) for m, v in embeddings.vectors.items()}
+        if self.linear:
+            return super().pair_losses(embeddings)
+        sums = sums_of(embeddings, self.match, self.processes)
+        met = self.processes.gather_embeddings(embeddings)
+        near = self._near_losses(met, sums.pairs()) if self.clusters is not None else {}
+        losses = self.losses_of(sums) if self.focus is None else self._focused_losses(met, sums, self.focus)
+        found = self.with_chance(losses, embeddings)
+        for pair, (loss, chance) in near.items():
+            found[pair] = (found[pair][0] + self.near * loss.to(found[pair][0].dtype), self.chance + self.near * chance)
+        return found
+
+    def _near_losses(self, met: Meeting, pairs: Sequence[Pair]) -> dict[Pair, tuple[Tensor, float]]:
+        sides = sides_of(met.embeddings, self.clusters or 0, self.processes)
+        return {
+            (a, b): near_contrast(
+                sides[a], sides[b], *pair_keys(met.embeddings, a, b, self.match, met.per_label), CLIP_SCALE
+            )
+            for a, b in pairs
+        }
+
+    def _focused_losses(self, met: Meeting, sums: Sums, tau: float) -> dict[Pair, Tensor]:
         losses = {}
-        for a, b in combinations(embeddings.modalities, 2):
-            term = pcmr(moments[a], moments[b], *pair_keys(embeddings, a, b, self.match), self.lam, self.beta)
-            if term is not None:
-                losses[a, b] = term
+        for a, b in sums.pairs():
+            negatives = focused(
+                met.embeddings.vectors[a],
+                met.embeddings.vectors[b],
+                *pair_keys(met.embeddings, a, b, self.match, met.per_label),
+                self.beta,
+                tau,
+                met.own(a),
+                met.own(b),
+                self.processes,
+            )
+            losses[a, b] = sums.matches[a, b].about(1.0) + self.lam * negatives
         return losses
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
-        return {"lam": self.lam, "beta": self.beta, **super().settings()}
+        own = {"lam": self.lam, "beta": self.beta, "focus": self.focus, "clusters": self.clusters, "near": self.near}
+        return {**own, **super().settings()}

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
+from .anchor import Anchor
 from .base import Loss, Objective
+from .fused import Fused
+from .gram import Gram
 from .pcmc import PCMC
 from .pcmr import PCMR
-from .weights import Pair
+from .sigmoid import Sigmoid
+from .spectral import Spectral
+from .symile import Symile
 
-OBJECTIVES: dict[str, type[Objective]] = {"pcmc": PCMC, "pcmr": PCMR}
+Key = TypeVar("Key")
+Value = TypeVar("Value", float, Tensor)
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "anchor": Anchor,
+    "fused": Fused,
+    "gram": Gram,
+    "pcmc": PCMC,
+    "pcmr": PCMR,
+    "sigmoid": Sigmoid,
+    "spectral": Spectral,
+    "symile": Symile,
+}
 DEFAULT = "pcmc"
 
 
@@ -28,36 +45,58 @@ class WeightedSum(Objective):
         self.parts = nn.ModuleDict(objectives)
         self.part_weights = dict(weights)
 
+    @property
+    def _parts(self) -> dict[str, Objective]:
+        return {name: part for name, part in self.parts.items() if isinstance(part, Objective)}
+
+    def prepare(self, modalities: Sequence[str], dim: int) -> None:
+        """Pass it on to the parts."""
+        for part in self._parts.values():
+            part.prepare(modalities, dim)
+
     def forward(self, embeddings: Embeddings) -> Loss:
-        """Weighted sums of the parts' totals, pairs and chance levels; weights of pairs are each part's own."""
-        losses = {name: part(embeddings) for name, part in self.parts.items()}
-        pairs: dict[Pair, torch.Tensor] = {}
-        chance: dict[Pair, float] = {}
-        for name, loss in losses.items():
-            for pair, value in loss.pairs.items():
-                weight = self.part_weights[name]
-                pairs[pair] = pairs[pair] + weight * value if pair in pairs else weight * value
-                chance[pair] = chance.get(pair, 0.0) + weight * loss.chance[pair]
-        total = torch.stack([self.part_weights[name] * loss.total for name, loss in losses.items()]).sum()
-        return Loss(total, pairs, chance)
+        """Weighted sums of the parts' totals, and of what is in their pairs, chance levels and terms under one key.
+
+        A pair's weight is what it counted in the total: its share in each part times that part's weight.
+        """
+        losses = [(self.part_weights[name], part(embeddings)) for name, part in self._parts.items()]
+        return Loss(
+            torch.stack([weight * loss.total for weight, loss in losses]).sum(),
+            _sums((weight, loss.pairs) for weight, loss in losses),
+            _sums((weight, loss.chance) for weight, loss in losses),
+            _sums((weight / (sum(loss.weights.values()) or 1.0), loss.weights) for weight, loss in losses),
+            _sums((weight, loss.terms) for weight, loss in losses),
+        )
 
     def after_step(self) -> None:
         """Pass it on to the parts."""
-        for part in self.parts.values():
-            if isinstance(part, Objective):
-                part.after_step()
+        for part in self._parts.values():
+            part.after_step()
+
+    def before_epoch(self, epoch: int, embed: Callable[[], Embeddings]) -> None:
+        """Pass it on to the parts."""
+        for part in self._parts.values():
+            part.before_epoch(epoch, embed)
 
     def settings(self) -> dict[str, Any]:
         """Settings of each part, with its weight."""
-        parts = {name: part.settings() for name, part in self.parts.items() if isinstance(part, Objective)}
-        return {name: {**settings, "weight": self.part_weights[name]} for name, settings in parts.items()}
+        return {name: {**part.settings(), "weight": self.part_weights[name]} for name, part in self._parts.items()}
+
+
+def _sums(parts: Iterable[tuple[float, Mapping[Key, Value]]]) -> dict[Key, Value]:
+    """The weighted sum of the values under each key."""
+    sums: dict[Key, Value] = {}
+    for weight, values in parts:
+        for key, value in values.items():
+            sums[key] = sums[key] + weight * value if key in sums else weight * value
+    return sums
 
 
 def make_objective(spec: Objective | str | Mapping[str, Mapping[str, Any] | None] | None = None) -> Objective:
     """An objective from "pcmr", {"pcmr": {"lam": 5}}, or several names with a `weight` each (their weighted sum).
 
     An objective is returned as it is; None is the default one. What is named here is meant for training, so the weights
-    of its pairs are "auto" unless said.
+    of its pairs are "auto" unless said (of objectives that have such weights).
 
     Raises:
         ManymodalError: an unknown objective or setting, a setting of a wrong type, or a weight that is not above 0.
@@ -78,17 +117,18 @@ def make_objective(spec: Objective | str | Mapping[str, Mapping[str, Any] | None
         if name not in OBJECTIVES:
             raise ManymodalError(f"no objective {name!r}; there are {', '.join(sorted(OBJECTIVES))}")
         settings = dict(given or {})
+        allowed = list(inspect.signature(OBJECTIVES[name]).parameters)
         weight = settings.pop("weight", 1.0)
         if not (isinstance(weight, (int, float)) and 0 < weight < float("inf")):
             raise ManymodalError(f"objective {name}: weight {weight!r}; it must be a number above 0")
-        allowed = list(inspect.signature(OBJECTIVES[name]).parameters)
         for key in settings:
             if key not in allowed:
                 raise ManymodalError(
                     f"objective {name} has no setting {key!r}; it has {', '.join([*allowed, 'weight'])}"
                 )
+        defaults = {"weights": "auto"} if "weights" in allowed else {}
         try:
-            objectives[name], weights[name] = OBJECTIVES[name](**{"weights": "auto", **settings}), float(weight)
+            objectives[name], weights[name] = OBJECTIVES[name](**defaults | settings), float(weight)
         except TypeError as error:  # a text where a number is needed
             raise ManymodalError(f"objective {name}: a setting in {settings} is of a wrong type ({error})") from error
     if len(objectives) == 1 and set(weights.values()) == {1.0}:

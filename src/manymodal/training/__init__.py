@@ -1,7 +1,8 @@
 """Training: the loop, the sampler, the settings."""
 
 from .diagnosis import diagnose
-from .loop import History, train
+from .history import History
+from .loop import train
 from .rows import Batch, Rows
 from .sampler import ItemSampler
 from .settings import TrainSettings

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import ManymodalError
+from ..embeddings import Embeddings
 from ..objectives import Objective
-from ..objectives.base import Loss
+from ..processes import ONE, Processes
 from ..progress import bar
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint, state_of_first
+from .history import History, Means
+from .rows import Batch
 from .sampler import ItemSampler, seed_of
 from .settings import TrainSettings
+from .step import train_step
 
 WARMUP = 0.1  # of all steps
-
-
-@dataclass
-class History:
-    """What happened, epoch by epoch.
-
-    Each epoch: {"epoch": from 1, "loss", "pairs": {"a/b": mean loss}, "chance": {"a/b": level},
-    "weights": {"a/b": last}, "dev": mean mrr or None, "seconds"}.
-    """
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int | None = None
-    stopped: Literal["early", "interrupted"] | None = None
-
-    @property
-    def best(self) -> float | None:
-        """The best figure on dev; None where dev was never looked at."""
-        return None if self.best_epoch is None else float(self.epochs[self.best_epoch - 1]["dev"])
+ROWS_AT_ONCE = 1024
 
 
 def learning_rate(step: int, total: int, highest: float) -> float:
@@ -56,6 +42,7 @@ def train(
     objective: Objective,
     settings: TrainSettings,
     *,
+    processes: Processes = ONE,
     validate: Callable[[], float] | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -66,7 +53,11 @@ def train(
     Every step's randomness is a function of the seed and the step's number, so a run that is resumed from a
     checkpoint continues to the result of an unbroken one. Ctrl-C ends the run as if it had stopped early.
 
+    Several processes give the same data and settings; each works on its share of every batch, from the state that
+    process 0 starts with, and ends with the same weights. Process 0 alone validates and writes checkpoints.
+
     Args:
+        processes: those that share the work.
         validate: called in eval mode without gradients; larger is better. None: the last weights are kept.
         folder: where checkpoints go; None for none.
         resume: start from the checkpoint in `folder`, where there is one.
@@ -76,46 +67,49 @@ def train(
     """
     model.to(device), objective.to(device)
     optimiser = torch.optim.AdamW(parameter_groups(model, objective, settings.weight_decay), lr=settings.lr)
-    history, best, first = History(), None, 0
-    state = load_checkpoint(folder) if folder and resume else None
-    if state is not None:
-        model.load_state_dict(state["model"]), objective.load_state_dict(state["objective"])
-        optimiser.load_state_dict(state["optimiser"])
-        history, best = History(state["epochs"], state["best_epoch"]), state["best"]
-        first = len(history.epochs)
-    total = settings.epochs * len(sampler)
+    lead = processes.rank == 0
+    with processes.together():
+        state = load_checkpoint(folder) if folder and resume and lead else None
+    fresh = {**_weights(model, objective), "optimiser": optimiser.state_dict(), "best": None}
+    state = state_of_first(state or {**fresh, "epochs": [], "best_epoch": None}, processes)
+    model.load_state_dict(state["model"]), objective.load_state_dict(state["objective"])
+    optimiser.load_state_dict(state["optimiser"])
+    history, best = History(state["epochs"], state["best_epoch"]), state["best"]
+    first, total = len(history.epochs), settings.epochs * len(sampler)
     every = max(1, settings.epochs // settings.validations)
     saved = time.monotonic()
+    gpus = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    objective.across(processes)
     try:
-        with bar("training", settings.epochs) as advance, torch.random.fork_rng():
+        with bar("training", settings.epochs if lead else 0) as advance, torch.random.fork_rng(gpus):
             advance(first, "")
             for epoch in range(first, settings.epochs):
-                started, sums = time.monotonic(), _Means()
+                started, sums = time.monotonic(), Means()
+                torch.manual_seed(seed_of("epoch", settings.seed, epoch))
+                objective.before_epoch(epoch, lambda: embed_rows(model, sampler.all_rows(processes), device))
                 model.train(), objective.train()
                 for step in range(epoch * len(sampler), (epoch + 1) * len(sampler)):
-                    torch.manual_seed(seed_of("step", settings.seed, step))
-                    batch = {m: rows.to(device) for m, rows in sampler.batch(step).items()}
-                    loss = _step(
-                        model, objective, optimiser, batch, learning_rate(step, total, settings.lr), settings.clip
-                    )
-                    sums.add(loss)
+                    for group in optimiser.param_groups:
+                        group["lr"] = learning_rate(step, total, settings.lr)
+                    batch = sampler.batch(step, processes)
+                    sums.add(train_step(model, objective, optimiser, batch, settings, step, device))
                 last = epoch + 1 == settings.epochs
                 score = None
                 if validate is not None and (last or (epoch + 1) % every == 0):
                     model.eval()
-                    with torch.no_grad():
-                        score = validate()
+                    score = _score(validate, processes)
                 history.epochs.append(
                     {"epoch": epoch + 1, **sums.means(), "dev": score, "seconds": round(time.monotonic() - started, 3)}
                 )
                 if score is not None and (history.best is None or score > history.best):
-                    history.best_epoch, best = epoch + 1, _copy(model, objective)
+                    history.best_epoch, best = epoch + 1, _weights(model, objective)
                 advance(1, f"loss {sums.means()['loss']:.3f}" + ("" if score is None else f", dev mrr {score:.3f}"))
                 if score is not None and _stale(history, every) >= settings.patience and not last:
                     history.stopped = "early"
                     break
-                if folder is not None and not last and time.monotonic() - saved >= settings.checkpoint_seconds:
-                    state = {**_copy(model, objective), "optimiser": optimiser.state_dict(), "best": best}
+                due = lead and not last and time.monotonic() - saved >= settings.checkpoint_seconds
+                if folder is not None and due:
+                    state = {**_weights(model, objective), "optimiser": optimiser.state_dict(), "best": best}
                     save_checkpoint(folder, {**state, "epochs": history.epochs, "best_epoch": history.best_epoch})
                     saved = time.monotonic()
     except KeyboardInterrupt:
@@ -123,7 +117,7 @@ def train(
     finally:
         if best is not None:
             model.load_state_dict(best["model"]), objective.load_state_dict(best["objective"])
-        model.eval(), objective.eval()
+        model.eval(), objective.eval().across(ONE)
     return history
 
 
@@ -136,56 +130,24 @@ def parameter_groups(model: nn.Module, objective: nn.Module, decay: float) -> li
     ]
 
 
-def _step(
-    model: nn.Module, objective: Objective, optimiser: torch.optim.Optimizer, batch: Any, lr: float, clip: float
-) -> Loss:
-    try:
-        embeddings = model(batch)
-    except ManymodalError as error:  # vectors that are not finite
-        raise ManymodalError(f"training diverged: {error}. {ADVICE}") from error
-    loss: Loss = objective(embeddings)
-    if not bool(loss.total.isfinite()):
-        bad = ", ".join("/".join(pair) for pair, value in loss.pairs.items() if not bool(value.isfinite()))
-        raise ManymodalError(f"the loss is {float(loss.total.detach())} (pairs: {bad or 'none alone'}). {ADVICE}")
-    for group in optimiser.param_groups:
-        group["lr"] = lr
-    optimiser.zero_grad()
-    loss.total.backward()
-    nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
-    optimiser.step()
-    objective.after_step()
-    return loss
+@torch.no_grad()
+def embed_rows(model: nn.Module, batch: Batch, device: torch.device | str) -> Embeddings:
+    """Embeddings of all rows on `device`, in blocks; the model is left in eval mode."""
+    model.eval()
+    parts = [
+        model({m: rows.take(at).to(device)})
+        for m, rows in batch.items()
+        for at in torch.arange(len(rows)).split(ROWS_AT_ONCE)
+    ]
+    return Embeddings.concatenate(parts)
 
 
-ADVICE = "A smaller lr (--lr) usually helps; else look for extreme values with `manymodal describe`"
-
-
-class _Means:
-    """Means over the steps of an epoch; a pair's over the steps in which it had a match."""
-
-    def __init__(self) -> None:
-        self.loss: list[float] = []
-        self.pairs: dict[str, list[float]] = {}
-        self.chance: dict[str, list[float]] = {}
-        self.weights: dict[str, float] = {}
-
-    def add(self, loss: Loss) -> None:
-        self.loss.append(float(loss.total.detach()))
-        for pair, value in loss.pairs.items():
-            self.pairs.setdefault("/".join(pair), []).append(float(value.detach()))
-            self.chance.setdefault("/".join(pair), []).append(loss.chance[pair])
-        self.weights.update({"/".join(pair): weight for pair, weight in loss.weights.items()})
-
-    def means(self) -> dict[str, Any]:
-        def mean(values: list[float]) -> float:
-            return sum(values) / len(values)
-
-        return {
-            "loss": mean(self.loss),
-            "pairs": {pair: mean(values) for pair, values in self.pairs.items()},
-            "chance": {pair: mean(values) for pair, values in self.chance.items()},
-            "weights": dict(self.weights),
-        }
+@torch.no_grad()
+def _score(validate: Callable[[], float], processes: Processes) -> float:
+    """What process 0 finds."""
+    with processes.together():
+        score = validate() if processes.rank == 0 else None
+    return float(json.loads(processes.first(json.dumps(score).encode())))
 
 
 def _stale(history: History, every: int) -> int:
@@ -193,5 +155,5 @@ def _stale(history: History, every: int) -> int:
     return (len(history.epochs) - (history.best_epoch or 0)) // every
 
 
-def _copy(model: nn.Module, objective: nn.Module) -> dict[str, Any]:
+def _weights(model: nn.Module, objective: nn.Module) -> dict[str, Any]:
     return {"model": deepcopy(model.state_dict()), "objective": deepcopy(objective.state_dict())}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ManymodalError
+from ..processes import ONE, Processes
 from .rows import Batch, Rows
 
 
@@ -27,7 +28,8 @@ class ItemSampler:
     """Batches of items; an item shows `values_per_item` random values in each modality that it has.
 
     An epoch shows every item once, in batches of equal size (as nearly as can be). A modality with one value per label
-    shows the labels of the batch's items.
+    shows the labels of the batch's items. Several processes see what one would, each a share of the batch's items and
+    labels.
 
     Args:
         data: {modality: rows} to train on.
@@ -60,17 +62,26 @@ class ItemSampler:
         """Steps per epoch."""
         return self.steps
 
-    def batch(self, step: int) -> Batch:
-        """The batch of step 0, 1, 2, ... counted over all epochs."""
+    def batch(self, step: int, processes: Processes = ONE) -> Batch:
+        """The batch of step 0, 1, 2, ... counted over all epochs; of several processes, this one's share of it."""
         epoch, part = divmod(step, self.steps)
         order = torch.randperm(len(self.items), generator=stream("order", self.seed, epoch))
         chosen = order.tensor_split(self.steps)[part]
-        items, labels = self.items[chosen], self.labels[chosen].unique()
         generator = stream("values", self.seed, step)
-        return {
-            m: rows.take(self.groups[m].draw(labels if rows.per_label else items, self.limit, generator))
-            for m, rows in sorted(self.data.items())
-        }
+        return self._rows(self.items[chosen], self.labels[chosen], self.limit, generator, processes)
+
+    def all_rows(self, processes: Processes = ONE) -> Batch:
+        """Every value of every item; of several processes, this one's share of the items and of the labels."""
+        return self._rows(self.items, self.labels, None, torch.Generator(), processes)
+
+    def _rows(
+        self, items: Tensor, labels: Tensor, limit: int | None, generator: torch.Generator, processes: Processes
+    ) -> Batch:
+        rows, labels = {}, labels[labels >= 0].unique()
+        for m, values in sorted(self.data.items()):
+            keys = labels if values.per_label else items
+            rows[m] = values.take(self.groups[m].draw(keys, limit, generator, processes.share(len(keys))))
+        return rows
 
 
 class _Groups:
@@ -80,17 +91,23 @@ class _Groups:
         self.order = keys.argsort(stable=True)  # (n,)
         self.sorted = keys[self.order]  # (n,)
 
-    def draw(self, keys: Tensor, limit: int | None, generator: torch.Generator) -> Tensor:
-        """Row numbers of up to `limit` random rows of each key, None = all; keys below 0 have none."""
+    def draw(self, keys: Tensor, limit: int | None, generator: torch.Generator, share: range) -> Tensor:
+        """Row numbers of up to `limit` random rows of each key, None = all; keys below 0 have none.
+
+        Args:
+            keys: (k,) int64.
+            share: places in `keys` of those whose rows are wanted; what is drawn for one does not depend on it.
+        """
         first = torch.searchsorted(self.sorted, keys)  # (k,)
         count = torch.searchsorted(self.sorted, keys, right=True) - first  # (k,)
         count = torch.where(keys >= 0, count, 0)
         owner = torch.repeat_interleave(torch.arange(len(keys)), count)  # (r,)
         start = count.cumsum(0) - count  # (k,)
         rows = self.order[first[owner] + torch.arange(len(owner)) - start[owner]]  # (r,)
-        if limit is None:
-            return rows
-        shuffled = torch.randperm(len(rows), generator=generator)
-        shuffled = shuffled[owner[shuffled].argsort(stable=True)]  # by key, random within one
-        place = torch.arange(len(rows)) - start[owner[shuffled]]  # (r,) 0, 1, ... within a key
-        return rows[shuffled[place < limit]]
+        if limit is not None:
+            shuffled = torch.randperm(len(rows), generator=generator)
+            shuffled = shuffled[owner[shuffled].argsort(stable=True)]  # by key, random within one
+            place = torch.arange(len(rows)) - start[owner[shuffled]]  # (r,) 0, 1, ... within a key
+            kept = shuffled[place < limit]
+            rows, owner = rows[kept], owner[kept]
+        return rows[(owner >= share.start) & (owner < share.stop)]

@@ -20,6 +20,7 @@ class TrainSettings(BaseModel):
     lr: float = Field(default=1e-3, gt=0)  # the highest; warmed up over the first tenth, then down a cosine
     weight_decay: float = Field(default=0.05, ge=0)  # of matrices; not of biases, norms or the scale
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
+    chunk_size: int | None = Field(default=None, ge=1)  # values encoded at a time; None = all (see `GradientCache`)
     values_per_item: Annotated[int, Field(ge=1)] | Literal["all"] = 1
     patience: int = Field(default=10, ge=1)  # validations without a better dev mrr before it stops
     validations: int = Field(default=15, ge=1)  # how often dev is looked at during the whole run

@@ -1,0 +1,5 @@
+"""`python -m manymodal`, and `torchrun ... -m manymodal`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""A command under torchrun: one of several processes, of which the first alone speaks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ..processes import Processes
+
+PATIENCE = timedelta(days=7)  # the others wait while the first one computes features; torchrun ends them if it dies
+
+
+@contextlib.contextmanager
+def started_processes(device: str | None) -> Iterator[tuple[Processes, str | None]]:
+    """The processes that torchrun started, and this one's device; without torchrun, one process and `device`.
+
+    Only process 0 prints. An error ends all of them, and the one that met it first says it.
+
+    Args:
+        device: the one asked for; under torchrun "cuda" is the GPU numbered LOCAL_RANK.
+    """
+    from ..processes import ONE, Distributed
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ONE, device
+        return
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
+    on_gpu = (device or "cuda") == "cuda" and torch.cuda.is_available()
+    if on_gpu:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    store, rank, size = next(rendezvous("env://"))
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    try:
+        with _silent() if rank else contextlib.nullcontext():
+            yield Distributed(), device if on_gpu else device or "cpu"
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if store.add("manymodal failed", 1) > 1:  # this follows from what another process says
+            raise typer.Exit(1) from error
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
