@@ -44,7 +44,7 @@ LAYOUTS = {
     "one has nothing": lambda i, size: i % max(1, size - 1),
     "one has it all": lambda i, size: torch.full_like(i, size - 1),
 }
-TRIED = {1: ["even"], 2: ["even", "unequal"], 3: ["one has nothing"], 4: ["unequal", "one has it all"]}
+TRIED = {1: ["even"], 2: ["unequal", "one has it all"], 3: ["one has nothing"], 4: ["unequal"]}
 
 
 def shards(raw, layout, size):

@@ -40,7 +40,11 @@ def fit_space(
         rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
         dev = dev_rows(towers, data, store)
     sampler = ItemSampler(
-        rows, batch_size=settings.batch_size, seed=settings.seed, values_per_item=settings.values_per_item
+        rows,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        values_per_item=settings.values_per_item,
+        neighbours=settings.neighbours,
     )
     try:
         history = train(

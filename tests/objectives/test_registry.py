@@ -80,9 +80,6 @@ def test_sums_pass_on_what_they_are_told():
         def prepare(self, modalities, dim):
             told.append(("prepare", tuple(modalities), dim))
 
-        def before_epoch(self, epoch, embed):
-            told.append(("epoch", epoch, embed()))
-
         def after_step(self):
             told.append("step")
 
@@ -93,8 +90,8 @@ def test_sums_pass_on_what_they_are_told():
             return {}
 
     both = WeightedSum({"one": Listener(), "two": Listener()}, {"one": 1.0, "two": 2.0})
-    both.prepare(["a"], 4), both.before_epoch(3, lambda: "rows"), both.after_step()
-    assert told == [("prepare", ("a",), 4)] * 2 + [("epoch", 3, "rows")] * 2 + ["step"] * 2
+    both.prepare(["a"], 4), both.after_step()
+    assert told == [("prepare", ("a",), 4)] * 2 + ["step"] * 2
 
 
 def test_mistakes_are_named():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from manymodal.embeddings import Embeddings
 from manymodal.encoders.base import Packed
 from manymodal.errors import ManymodalError
 from manymodal.processes import Processes
@@ -98,3 +99,24 @@ def test_all_rows_are_shared_out():
 def test_nothing_to_train_on_is_refused():
     with pytest.raises(ManymodalError, match="no value of any item"):
         ItemSampler({"kind": DATA["kind"]})
+
+
+def test_batches_of_neighbours_are_whole_clusters_and_an_epoch_still_shows_every_item_once():
+    groups = torch.arange(24) % 3  # three places in space, eight items each
+    places = torch.eye(3)[groups]
+    items = {"a": torch.arange(24), "b": torch.arange(24)}
+    data = {m: rows(ids.tolist()) for m, ids in items.items()}
+    sampler = ItemSampler(data, batch_size=8, neighbours=8)
+    embed = lambda: Embeddings(dict.fromkeys(items, places), items)  # noqa: E731
+    sampler.before_epoch(0, embed)
+    assert sampler.clusters is None  # the space says nothing yet
+    sampler.before_epoch(1, embed)
+    batches = [sampler.batch(step)["a"].items for step in range(3, 6)]
+    assert torch.cat(batches).sort().values.tolist() == list(range(24))
+    assert all(len(groups[batch].unique()) == 1 for batch in batches)
+    again = [sampler.batch(step)["a"].items for step in range(6, 9)]
+    assert [batch.tolist() for batch in again] != [batch.tolist() for batch in batches]
+
+
+def test_random_batches_ask_for_no_embeddings():
+    ItemSampler(DATA).before_epoch(1, lambda: pytest.fail("embeddings were computed"))

@@ -19,6 +19,7 @@ from manymodal.training import ItemSampler, Rows, TrainSettings, train
 from manymodal.training.checkpoint import FILE
 from several import outcomes
 
+STEPS = 3  # an epoch
 close = partial(torch.testing.assert_close, rtol=0, atol=1e-9)
 
 
@@ -42,12 +43,13 @@ def rows():
     return {m: Rows(Packed(v), raw.items[m], raw.labels[m]) for m, v in raw.vectors.items()}
 
 
-def run(processes, objective=None, settings=(), dropout=0.0, **options):
+def run(processes, objective=None, settings=(), dropout=0.0, neighbours=None, **options):
     data = rows()
     model = Towers(data, seed=processes.rank, dropout=dropout)
     objective = objective or PCMC(weights="auto").double()
     chosen = TrainSettings(epochs=4, batch_size=9, lr=0.01, clip=0.5, checkpoint_seconds=0, **dict(settings))
-    sampler = ItemSampler(data, batch_size=9, values_per_item=2)
+    sampler = ItemSampler(data, batch_size=9, values_per_item=2, neighbours=neighbours)
+    assert len(sampler) == STEPS
     history = train(model, sampler, objective, chosen, processes=processes, **options)
     return model, objective, history
 
@@ -96,13 +98,15 @@ class Broken(Exception):
 
 
 class Breaks(PCMC):
-    """On every process alike, before the third epoch."""
+    """On every process alike, at the first step of the third epoch."""
 
-    whole = False
+    whole, steps = False, 0
 
-    def before_epoch(self, epoch, embed):
-        if epoch == 2 and not self.whole:
+    def forward(self, embeddings):
+        self.steps += 1
+        if self.steps == 2 * STEPS + 1 and not self.whole:
             raise Broken
+        return super().forward(embeddings)
 
 
 def resumed_is_unbroken(processes):
@@ -127,19 +131,15 @@ def a_bad_value_stops_all(processes):
 
 
 class Draws(PCMC):
-    """Notes what it and the model draw, and what it is shown before an epoch."""
+    """Notes what it draws."""
 
     def __init__(self):
         super().__init__()
-        self.drawn, self.shown = [], []
+        self.drawn = []
 
     def forward(self, embeddings):
         self.drawn.append(torch.rand(1))
         return super().forward(embeddings)
-
-    def before_epoch(self, epoch, embed):
-        assert not torch.is_grad_enabled() or not embed().vectors["a"].requires_grad
-        self.shown.append((epoch, embed()))
 
 
 def draws(processes):
@@ -148,13 +148,31 @@ def draws(processes):
     mine = torch.cat(objective.drawn)
     assert torch.equal(processes.gather(mine), mine.repeat(processes.size)) and len(mine.unique()) == len(mine)
 
-    assert [epoch for epoch, _ in objective.shown] == [0, 1, 2, 3]
+
+def neighbours_are_one_processs(processes):
+    same_runs(run(processes, neighbours=4), run(ONE, neighbours=4))
+
+
+def every_row_is_shown_once(processes):
     everything = rows()
-    met = processes.gather_embeddings(objective.shown[0][1])
+    sampler = ItemSampler(everything, batch_size=9, neighbours=4)
+    shown = []
+
+    def embed():
+        with torch.no_grad():
+            shown.append(Towers(everything)(sampler.all_rows(processes)))
+        return shown[-1]
+
+    for epoch in range(3):
+        sampler.before_epoch(epoch, embed, processes)
+    assert len(shown) == 2
+    met = processes.gather_embeddings(shown[0])
     for m, values in everything.items():
         for ids, expected in ((met.embeddings.items[m], values.items), (met.embeddings.labels[m], values.labels)):
             assert ids.sort().values.tolist() == expected.sort().values.tolist()
     assert max(met.sizes["a"]) - min(met.sizes["a"]) < 12 / processes.size + 8
+    same = sampler.clusters.repeat(processes.size)
+    assert torch.equal(processes.gather(sampler.clusters), same) and sampler.clusters.bincount().max() <= 4
 
 
 class Noise(nn.Module):
@@ -186,6 +204,8 @@ CASES = {
     "validation": validation_is_the_first_ones,
     "early stop": stops_early_everywhere,
     "resumed": resumed_is_unbroken,
+    "neighbours": neighbours_are_one_processs,
+    "every row": every_row_is_shown_once,
     "bad value": a_bad_value_stops_all,
     "draws": draws,
     "dropout": dropout_differs,

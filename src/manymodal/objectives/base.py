@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal, Self
@@ -78,13 +78,6 @@ class Objective(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each step of the optimiser (to keep parameters within their bounds)."""
-
-    def before_epoch(self, epoch: int, embed: Callable[[], Embeddings]) -> None:
-        """Called before each epoch of training, counted from 0.
-
-        Args:
-            embed: the embeddings of the training items as they are now (of this process's, of several); no gradients.
-        """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -72,11 +72,6 @@ class WeightedSum(Objective):
         """Pass it on to the parts."""
         for part in self._parts.values():
             part.after_step()
-
-    def before_epoch(self, epoch: int, embed: Callable[[], Embeddings]) -> None:
-        """Pass it on to the parts."""
-        for part in self._parts.values():
-            part.before_epoch(epoch, embed)
 
     def settings(self) -> dict[str, Any]:
         """Settings of each part, with its weight."""

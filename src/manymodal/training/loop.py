@@ -86,7 +86,7 @@ def train(
             for epoch in range(first, settings.epochs):
                 started, sums = time.monotonic(), Means()
                 torch.manual_seed(seed_of("epoch", settings.seed, epoch))
-                objective.before_epoch(epoch, lambda: embed_rows(model, sampler.all_rows(processes), device))
+                sampler.before_epoch(epoch, lambda: embed_rows(model, sampler.all_rows(processes), device), processes)
                 model.train(), objective.train()
                 for step in range(epoch * len(sampler), (epoch + 1) * len(sampler)):
                     for group in optimiser.param_groups:

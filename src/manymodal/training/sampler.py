@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..embeddings import Embeddings
 from ..errors import ManymodalError
+from ..objectives.near import clusters_of
 from ..processes import ONE, Processes
 from .rows import Batch, Rows
 
@@ -31,11 +33,16 @@ class ItemSampler:
     shows the labels of the batch's items. Several processes see what one would, each a share of the batch's items and
     labels.
 
+    With `neighbours`, batches are made of whole clusters of items that are near each other in the space as it is, which
+    makes non-matches of a batch harder to tell from matches. Clusters are made anew before each epoch but the first, at
+    other boundaries each time.
+
     Args:
         data: {modality: rows} to train on.
         batch_size: items per step, at most.
         seed: of the order and of the values drawn.
         values_per_item: how many of an item's values a step shows in each modality, or "all".
+        neighbours: the most items in a cluster; None for batches at random.
     """
 
     def __init__(
@@ -45,8 +52,10 @@ class ItemSampler:
         batch_size: int = 512,
         seed: int = 0,
         values_per_item: int | Literal["all"] = 1,
+        neighbours: int | None = None,
     ) -> None:
-        self.data, self.seed = dict(data), seed
+        self.data, self.seed, self.neighbours = dict(data), seed, neighbours
+        self.clusters: Tensor | None = None  # (n,) of each item
         self.limit = None if values_per_item == "all" else values_per_item
         by_item = [rows for rows in data.values() if not rows.per_label and len(rows)]
         if not by_item:
@@ -65,10 +74,31 @@ class ItemSampler:
     def batch(self, step: int, processes: Processes = ONE) -> Batch:
         """The batch of step 0, 1, 2, ... counted over all epochs; of several processes, this one's share of it."""
         epoch, part = divmod(step, self.steps)
-        order = torch.randperm(len(self.items), generator=stream("order", self.seed, epoch))
+        generator = stream("order", self.seed, epoch)
+        order = torch.randperm(len(self.items), generator=generator)
+        if self.clusters is not None:
+            turn = torch.randperm(int(self.clusters.max()) + 1, generator=generator)  # of each cluster
+            order = order[turn[self.clusters[order]].argsort(stable=True)]
         chosen = order.tensor_split(self.steps)[part]
         generator = stream("values", self.seed, step)
         return self._rows(self.items[chosen], self.labels[chosen], self.limit, generator, processes)
+
+    def before_epoch(self, epoch: int, embed: Callable[[], Embeddings], processes: Processes = ONE) -> None:
+        """Make the clusters of epoch 1, 2, ... anew, where there are to be any.
+
+        Args:
+            epoch: counted from 0.
+            embed: embeddings of `all_rows`, without gradients; called only where they are needed.
+            processes: those that share the rows; all get the clusters that process 0 finds.
+        """
+        if self.neighbours is None or epoch == 0:
+            return
+        met = processes.gather_embeddings(embed())
+        of_rows = clusters_of(met.embeddings, self.neighbours, processes)
+        clusters = torch.empty_like(self.items)
+        for m in self.data.keys() - met.per_label:
+            clusters[torch.searchsorted(self.items, met.embeddings.items[m].cpu())] = of_rows[m].cpu()
+        self.clusters = torch.frombuffer(bytearray(processes.first(clusters.numpy().tobytes())), dtype=torch.int64)
 
     def all_rows(self, processes: Processes = ONE) -> Batch:
         """Every value of every item; of several processes, this one's share of the items and of the labels."""

@@ -22,6 +22,7 @@ class TrainSettings(BaseModel):
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     chunk_size: int | None = Field(default=None, ge=1)  # values encoded at a time; None = all (see `GradientCache`)
     values_per_item: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    neighbours: int | None = Field(default=None, ge=2)  # batches of whole clusters of so many items; None: at random
     patience: int = Field(default=10, ge=1)  # validations without a better dev mrr before it stops
     validations: int = Field(default=15, ge=1)  # how often dev is looked at during the whole run
     checkpoint_seconds: float = Field(default=30.0, ge=0)  # least time between two checkpoints; 0 = after every epoch
