@@ -19,23 +19,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common import RESULTS, Result, config_of, percent, spread
-from manymodal import Embeddings
+from common import RESULTS, Result, config_of, percent, spread, table_of
+from manymodal import Embeddings, Space, read_collection
+from manymodal.encoders.store import FeatureStore
 from manymodal.evaluation import evaluate
 from manymodal.evaluation.directions import Direction, units
-from manymodal.files import write_json
+from manymodal.objectives import GCCA
+from manymodal.preparing import prepare
 from runs import fitted, hits, kept
 
 SETS: dict[str, dict[str, Any]] = {
-    "flickr8k": {"epochs": 30, "batch_size": 512},
-    "emoji": {"epochs": 20, "batch_size": 256},
-    "mfeat": {"epochs": 30, "batch_size": 256},
-    "cub": {"epochs": 10, "batch_size": 512},
+    "flickr8k": {"epochs": 15, "batch_size": 512},
+    "emoji": {"epochs": 10, "batch_size": 256},
+    "mfeat": {"epochs": 15, "batch_size": 256},
+    "cub": {"epochs": 5, "batch_size": 512},
 }
-TUNED = RESULTS / "objectives_tuned.json"
+TUNED = "objectives_tuned"
 TRIAL_SEED, SEEDS = 0, (1, 2, 3)
 MORE_SEEDS = (1, 2, 3, 4, 5)  # where two objectives are to be told apart
 DRAWS = 2000  # of the bootstrap
+WEAK = "speech"
 
 # Objective, setting, learning rate of each trial: six for each of those that are to be told apart.
 LR = 2e-3  # of everything else: the best of PCMC's trials
@@ -51,8 +54,14 @@ TRIALS: dict[str, list[tuple[dict[str, Any], float]]] = {
     ],
     "PCMC, clustered": [({"pcmc": {"clusters": c}}, lr) for c in (32, 64) for lr in (5e-4, 1e-3, 2e-3)],
 }
+LONGER = ("PCMC", "PCMR", "PCMR, clustered", "PCMC, clustered")  # once more on LONG, for twice the epochs
+LONG = "flickr8k"
+EQUAL, NEIGHBOURS = ", equal weights", ", batches of neighbours"
 RIVALS: dict[str, dict[str, Any]] = {
-    "PCMC, equal weights": {"pcmc": {"weights": "equal"}},
+    f"PCMC{EQUAL}": {},
+    f"PCMR{EQUAL}": {},
+    f"PCMC{NEIGHBOURS}": {"train": {"neighbours": 64}},
+    f"PCMR, clustered{NEIGHBOURS}": {"train": {"neighbours": 64}},
     "PCMC + combinations": {"pcmc": {"combinations": 1.0}},
     "anchor": {"anchor": {}},
     "sigmoid": {"sigmoid": {}},
@@ -60,13 +69,14 @@ RIVALS: dict[str, dict[str, Any]] = {
     "Symile": {"symile": {}},
     "GRAM": {"gram": {}},
     "fused pairs": {"fused": {}},
+    "GCCA, closed form": {"gcca": {}},
 }
 ANCHORS = {"flickr8k": "photo_features", "emoji": "openmoji_color", "mfeat": "pix", "cub": "generic_features"}
 
 Figures = dict[str, Any]
 
 
-def measure(name: str, objective: Mapping[str, Any], lr: float, seed: int, split: str, epochs: float = 1.0) -> Figures:
+def measure(name: str, objective: Mapping[str, Any], lr: float, seed: int, split: str, epochs: int = 1) -> Figures:
     """Fit, and measure hit@1 of all single directions and of every two modalities to a third.
 
     Returns:
@@ -75,11 +85,20 @@ def measure(name: str, objective: Mapping[str, Any], lr: float, seed: int, split
     """
     spec = {k: {**v, "anchor": ANCHORS[name]} if k == "anchor" else dict(v) for k, v in objective.items()}
     config, settings = config_of(f"{name}_vectors"), SETS[name]
-    settings = {**settings, "epochs": max(1, round(settings["epochs"] * epochs)), "lr": lr, "validations": 5}
+    settings = {
+        **settings,
+        **spec.pop("train", {}),
+        "epochs": settings["epochs"] * epochs,
+        "lr": lr,
+        "validations": 5,
+    }
     start = time.perf_counter()
-    space, data = fitted(f"{name}_vectors", config, spec, seed, **settings)
+    if "gcca" in spec:
+        embeddings = closed_form(f"{name}_vectors", split)
+    else:
+        space, data = fitted(f"{name}_vectors", config, spec, seed, **settings)
+        embeddings = space.encode(data, split)
     found: Figures = {"seconds": time.perf_counter() - start}
-    embeddings = space.encode(data, split)
     names = embeddings.modalities
     asked = {
         "single": [((a,), b) for a, b in permutations(names, 2)],
@@ -88,11 +107,27 @@ def measure(name: str, objective: Mapping[str, Any], lr: float, seed: int, split
     by_item = not any(embeddings.per_label(m) for m in names)
     for kind, directions in asked.items():
         if by_item and split == "test":
+            found[f"{kind} names"] = [" + ".join(query) + " -> " + target for query, target in directions]
             found[f"{kind} hits"] = hit_matrix(embeddings, directions)
             found[kind] = float(found[f"{kind} hits"].nanmean(0).mean())
         else:
             found[kind] = mean_hit(embeddings, directions)
     return found
+
+
+def closed_form(table: str, split: str) -> Embeddings:
+    """GCCA's embeddings of a split, fitted to the same standardised features."""
+    data = read_collection(table_of(table), config=config_of(table))
+    towers = Space.for_collection(data).towers
+
+    def rows(part: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        found = {m: prepare(towers[m], data, m, part, FeatureStore()) for m in towers.names}
+        features = {m: towers[m].encoder(r.values) for m, r in found.items()}
+        return features, {m: r.items for m, r in found.items()}, {m: r.labels for m, r in found.items()}
+
+    train = rows("train")
+    widths = {m: v.shape[1] for m, v in train[0].items()}
+    return GCCA(widths, min(256, min(widths.values()) * len(widths))).fit(*train).embeddings(*rows(split))
 
 
 def hit_matrix(embeddings: Embeddings, directions: Sequence[tuple[tuple[str, ...], str]]) -> torch.Tensor:
@@ -120,36 +155,46 @@ def tune(names: Sequence[str]) -> None:
             for data in SETS:
                 run = kept(
                     f"quality_dev_{data}_{name}_{number}",
-                    lambda d=data, o=objective, r=lr: measure(d, o, r, TRIAL_SEED, "dev", epochs=0.5),
+                    lambda d=data, o=objective, r=lr: measure(d, o, r, TRIAL_SEED, "dev"),
                 )
                 trial[data] = (run["single"] + run["combined"]) / 2
             scores.setdefault(name, []).append(trial)
             print(name, objective, lr, {d: round(100 * v, 1) for d, v in trial.items()}, flush=True)
     if set(names) == set(TRIALS):
         best = {data: max(trial[data] for trial in scores["PCMC"]) for data in SETS}
-        chosen = {}
+        chosen, rows = {}, []
         for name, trials in scores.items():
             relative = [float(np.mean([trial[d] / best[d] for d in SETS])) for trial in trials]
-            objective, lr = TRIALS[name][int(np.argmax(relative))]
-            chosen[name] = {
-                "objective": objective,
-                "lr": lr,
-                "trials": len(trials),
-                "relative": relative,
-                "dev": trials,
-            }
-        write_json(TUNED, chosen)
-        print(json.dumps({name: [c["objective"], c["lr"]] for name, c in chosen.items()}, indent=1))
+            for (objective, lr), trial, of_best in zip(TRIALS[name], trials, relative, strict=True):
+                row = [name, json.dumps(objective), lr, *(percent([trial[d]]) for d in SETS), of_best]
+                rows.append([*row, of_best == max(relative)])
+                if of_best == max(relative):
+                    chosen[name] = {"objective": objective, "lr": lr}
+        result = Result(TUNED, "Trials on dev, from which settings were chosen", {**SETS, "chosen": chosen})
+        result.table(
+            "Mean hit@1 of single and combined directions on dev, in %",
+            ["objective", "setting", "lr", *SETS, "mean share of PCMC's best", "chosen"],
+            rows,
+            "One seed. Chosen is the best mean over collections, each relative to the best of PCMC.",
+        )
+        result.write()
 
 
-def run_of(data: str, name: str, seed: int) -> Figures:
-    """One run on test, kept."""
-    if name in TRIALS:
-        chosen = json.loads(TUNED.read_text(encoding="utf-8"))[name]
-        objective, lr = chosen["objective"], chosen["lr"]
+def run_of(data: str, name: str, seed: int, epochs: int = 1) -> Figures:
+    """One run on test, kept; for so many times the epochs."""
+    if (base := name.removesuffix(EQUAL).removesuffix(NEIGHBOURS)) in TRIALS:
+        chosen = json.loads((RESULTS / f"{TUNED}.json").read_text(encoding="utf-8"))["settings"]["chosen"][base]
+        lr, objective = chosen["lr"], chosen["objective"]
+        if name.endswith(NEIGHBOURS):
+            objective = {**objective, **RIVALS[name]}
+        elif name.endswith(EQUAL):
+            objective = {kind: {**settings, "weights": "equal"} for kind, settings in objective.items()}
     else:
-        objective, lr = RIVALS[name], LR
-    run: Figures = kept(f"quality_{data}_{name}_{seed}", lambda: measure(data, objective, lr, seed, "test"))
+        lr, objective = LR, RIVALS[name]
+    run: Figures = kept(
+        f"quality_{data}_{name}_{seed}" + (f"_{epochs}" if epochs > 1 else ""),
+        lambda: measure(data, objective, lr, seed, "test", epochs),
+    )
     return run
 
 
@@ -181,7 +226,9 @@ def difference(left: Sequence[Figures], right: Sequence[Figures], kind: str) -> 
 
 
 def seeds_of(data: str, name: str) -> tuple[int, ...]:
-    """Five where objectives are to be told apart by an interval."""
+    """Five where objectives are to be told apart by an interval; one where nothing is random."""
+    if "gcca" in RIVALS.get(name, {}):
+        return SEEDS[:1]
     return MORE_SEEDS if name in TRIALS and data in ("flickr8k", "emoji") else SEEDS
 
 
@@ -222,6 +269,26 @@ def report() -> None:
         "Five seeds; intervals resample items and seeds, paired.",
     )
     result.table(
+        f"{LONG} for twice the epochs, mean hit@1 over directions in %",
+        ["objective", "single", "combined", "seconds a fit"],
+        [
+            [
+                name,
+                *(percent([run[kind] for run in longer]) for kind in ("single", "combined")),
+                spread([run["seconds"] for run in longer]),
+            ]
+            for name in LONGER
+            for longer in [[run_of(LONG, name, seed, 2) for seed in SEEDS]]
+        ],
+        "Three seeds; the settings as above.",
+    )
+    result.table(
+        "What `auto` weights do: mean hit@1 over single directions in %",
+        ["collection", "directions", "PCMC, equal", "PCMC, auto", "PCMR, equal", "PCMR, auto"],
+        [row for data in SETS for row in weight_rows(data, {name: runs[data, name] for name in names})],
+        f"Weak: from or to {WEAK}, whose fixed features say little. `auto`: `lam` and `beta`, or scales, as chosen on dev.",
+    )
+    result.table(
         "Seconds a fit",
         ["objective", *SETS],
         [[name, *(spread([run["seconds"] for run in runs[data, name]]) for data in SETS)] for name in names],
@@ -230,15 +297,34 @@ def report() -> None:
     result.write()
 
 
+def weight_rows(data: str, runs: Mapping[str, Sequence[Figures]]) -> list[list[Any]]:
+    """Rows for strong and weak directions apart, or for all where no modality is a weak one."""
+    columns = (f"PCMC{EQUAL}", "PCMC", f"PCMR{EQUAL}", "PCMR")
+    if "single names" not in runs["PCMC"][0]:
+        return [[data, "all", *(percent([run["single"] for run in runs[name]]) for name in columns)]]
+    weak = torch.tensor([WEAK in words.split() for words in runs["PCMC"][0]["single names"]])
+    rows: list[list[Any]] = []
+    for words, chosen in (("strong", ~weak), ("weak", weak)):
+        if bool(chosen.any()):
+            of = {n: [float(run["single hits"][:, chosen].nanmean(0).mean()) for run in runs[n]] for n in columns}
+            rows.append([data, words, *(percent(values) for values in of.values())])
+    return rows
+
+
 def main() -> None:
     """Tune, run, or run and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--only", nargs="+", choices=[*TRIALS, *RIVALS], help="run these alone, and write no result")
+    parser.add_argument("--longer", action="store_true", help="the runs of twice the epochs alone")
     parser.add_argument("--data", nargs="+", default=list(SETS), choices=list(SETS), help="with --only")
     asked = parser.parse_args()
     if asked.tune:
         tune(asked.only or list(TRIALS))
+    elif asked.longer:
+        for name in asked.only or LONGER:
+            for seed in SEEDS:
+                run_of(LONG, name, seed, 2)
     elif asked.only:
         for data in asked.data:
             for name in asked.only:

@@ -392,7 +392,7 @@ def oracle_near_sums(a, b, key_a, key_b, cluster_a, cluster_b, scale):
 
 
 def oracle_pcmc_clustered_rows(embeddings, a, b, cluster_a, cluster_b, scale):
-    """PCMC of one pair whose denominators have the non-matches of other clusters as N exp(scale mean + scale^2 v / 2)."""
+    """PCMC of one pair whose denominators have the non-matches of other clusters as those of N normal values."""
     matches = oracle_matches(embeddings, a, b)
     halves = []
     for x, y, clusters, hit in (
@@ -408,7 +408,9 @@ def oracle_pcmc_clustered_rows(embeddings, a, b, cluster_a, cluster_b, scale):
             far = [s[j] for j in rivals if int(clusters[0][i]) != int(clusters[1][j])]
             z = sum(math.exp(scale * v) for v in near)
             if far:
-                z += len(far) * math.exp(scale * float(np.mean(far)) + scale**2 * float(np.var(far)) / 2)
+                spread, most = scale * float(np.std(far)), math.sqrt(2 * math.log(len(far)))
+                within = len(far) * math.exp(spread**2 / 2) if spread < most else math.exp(most * spread)
+                z += math.exp(scale * float(np.mean(far))) * within
             if own:
                 anchors.append(sum(math.log(math.exp(scale * v) + z) - scale * v for v in own) / len(own))
         halves.append(sum(anchors) / len(anchors))

@@ -14,7 +14,9 @@ import torch.distributed as dist
 from manymodal.processes import Distributed
 
 CONTEXT = multiprocessing.get_context("forkserver")  # torch is imported once, not in every process
-CONTEXT.set_forkserver_preload(["torch.distributed", "manymodal.objectives", "manymodal.training"])
+CONTEXT.set_forkserver_preload(  # an optimiser's first step imports the compiler
+    ["torch.distributed", "torch._dynamo", "manymodal.objectives", "manymodal.training"]
+)
 WAIT = 30  # seconds that one waits for another's message
 LIMIT = 120  # seconds for all cases together
 

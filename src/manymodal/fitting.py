@@ -19,6 +19,7 @@ from .preparing import embed, prepare
 from .processes import Processes
 from .towers import Towers
 from .training import Batch, History, ItemSampler, TrainSettings, diagnose, train
+from .training.step import divergence_told
 
 DEV_ITEMS = 2000  # looked at in each validation, so that its cost is bounded
 
@@ -70,7 +71,8 @@ def fit_space(
         why = "stopped early, since dev no longer improved" if history.stopped == "early" else "interrupted"
         notes.append(f"{why} after epoch {len(history.epochs)} of {settings.epochs}; {kept}")
     sample = dev or {m: r.take(torch.arange(min(len(r), DEV_ITEMS))) for m, r in rows.items()}
-    return history, notes + diagnose(history.epochs, embed(towers, sample))
+    with divergence_told():
+        return history, notes + diagnose(history.epochs, embed(towers, sample))
 
 
 def usable_device(asked: str | None) -> str:
@@ -115,7 +117,8 @@ def _matches(rows: Batch) -> bool:
 
 def mean_mrr(towers: Towers, rows: Batch, device: str) -> float:
     """Mean mrr of the single directions that have a query (there is one), by item (by label for label modalities)."""
-    embeddings = embed(towers, rows, device)
+    with divergence_told():
+        embeddings = embed(towers, rows, device)
     singles = [one for one in default_directions(embeddings, "item") if len(one.query) == 1]
     entries = evaluate(embeddings, directions=singles)
     scores = [entry.metrics["mrr"] for entry in entries if entry.metrics["mrr"] is not None]

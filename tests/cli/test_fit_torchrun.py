@@ -1,21 +1,28 @@
-"""`torchrun -m manymodal fit`: the space that one process makes, said once; and an error, said once too."""
+"""Several processes under `manymodal fit`: the space that one makes, said once; and an error, or Ctrl-C, said once too."""
 
 import os
+import signal
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import torch
+import torch.distributed as dist
 
 import manymodal as mm
-from samples import rows, write, write_config
+from manymodal import cli
+from manymodal.towers import Head
+from manymodal.training import ItemSampler
+from samples import rows, run, write, write_config
+from several import CONTEXT
 
 TRAIN = {"epochs": 3, "batch_size": 8, "dim": 8, "chunk_size": 3, "lr": 0.002}
+NO_DROPOUT = (512, 0.0)
 
-
-WITHOUT_DROPOUT = """
+WITHOUT_DROPOUT = f"""
 from manymodal import cli, towers
-towers.Head.__init__.__defaults__ = (512, 0.0)
+towers.Head.__init__.__defaults__ = {NO_DROPOUT}
 cli.main()
 """
 
@@ -26,6 +33,44 @@ def torchrun(*words):
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *start, *(str(word) for word in words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def two_processes(folder, *words, interrupted=False):
+    """Exit codes and stderr of `manymodal WORDS` in two processes, set up as torchrun does but quicker to start."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun holds it, no process does
+    words = [str(word) for word in (*words, "--cache", folder / "cache")]
+    workers = [CONTEXT.Process(target=_work, args=(rank, store.port, words, folder, interrupted)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        worker.kill()
+    return [worker.exitcode for worker in workers], [(folder / f"{rank}.err").read_text() for rank in range(2)]
+
+
+def _work(rank, port, words, folder, interrupted):
+    """One of them. Ctrl-C reaches the second in its third step, and the first while that one should be in its fourth."""
+    os.dup2(os.open(folder / f"{rank}.err", os.O_CREAT | os.O_WRONLY), sys.stderr.fileno())
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have it ignored
+    batch = ItemSampler.batch
+
+    def interrupting(sampler, step, processes):
+        if step == (3 if rank == 0 else 2):
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(sampler, step, processes)
+
+    if interrupted:
+        ItemSampler.batch = interrupting
+    sys.argv = ["manymodal", *words]
+    cli.main()
 
 
 @pytest.fixture
@@ -45,8 +90,8 @@ def test_two_processes_make_the_space_that_one_makes(world, tmp_path):
     ran = torchrun(script, *world, "--out", tmp_path / "two")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("Space(") == 1 and not (tmp_path / "two.training").exists()
-    command = [sys.executable, str(script), *map(str, world), "--out", str(tmp_path / "one")]
-    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    with mock.patch.object(Head.__init__, "__defaults__", NO_DROPOUT):
+        assert run(*world, "--out", tmp_path / "one").code == 0
     one, two = mm.load(tmp_path / "one"), mm.load(tmp_path / "two")
     mine, theirs = (space.encode(mm.read_collection(world[1], schema=space.schema)) for space in (two, one))
     assert set(mine.modalities) == {"captions", "features", "meaning"}
@@ -57,6 +102,13 @@ def test_two_processes_make_the_space_that_one_makes(world, tmp_path):
 
 
 def test_an_error_is_said_once(world, tmp_path):
-    ran = torchrun("-m", "manymodal", *world, "--out", tmp_path / "two", "--lr", "1e30")
-    assert ran.returncode != 0 and not (tmp_path / "two").exists()
-    assert ran.stderr.count("error: ") == 1 and ran.stderr.count("--lr") == 1, ran.stderr
+    codes, said = two_processes(tmp_path, *world, "--out", tmp_path / "two", "--lr", "1e30")
+    assert all(codes) and not (tmp_path / "two").exists()
+    assert "".join(said).count("error: ") == 1 and "".join(said).count("--lr") == 1, said
+
+
+def test_control_c_leaves_the_best_space_whichever_process_it_reaches_first(world, tmp_path):
+    codes, said = two_processes(tmp_path, *world, "--out", tmp_path / "two", interrupted=True)
+    assert codes == [130, 1], said
+    assert "interrupted after epoch 1 of 3; the weights of epoch 1 were kept" in said[0] and said[1] == ""
+    assert mm.load(tmp_path / "two").history.stopped == "interrupted"

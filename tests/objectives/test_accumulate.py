@@ -64,12 +64,15 @@ def test_two_passes_give_the_loss_and_gradient_of_one(make, weights):
     assert torch.allclose(got, want, rtol=1e-10, atol=1e-13)
 
 
-def test_an_item_in_two_batches_is_refused():
-    features = random_embeddings(items=3)
+def test_an_item_in_two_batches_is_refused_and_nothing_else_is():
+    features = random_embeddings(items=6)
+    first, second = (features.of_items(torch.arange(*ends)) for ends in ((100, 103), (103, 106)))
     accumulated = Accumulated(PCMR())
-    accumulated.add(features.only("a", "b"))
+    accumulated.add(first)
     with pytest.raises(ManymodalError, match="item 10. was in an earlier batch"):
         accumulated.add(features.only("c"))  # its matches with the first batch would be lost
+    accumulated.add(second)
+    assert accumulated.loss().total.item() == pytest.approx(PCMR()(features).total.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("case", [{"match": "label"}, {"label_modality": True}])

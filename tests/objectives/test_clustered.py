@@ -9,7 +9,10 @@ from cases import random_embeddings, vectors, with_grad
 from manymodal.embeddings import Embeddings
 from manymodal.errors import ManymodalError
 from manymodal.objectives import PCMC, PCMR, make_objective, objective_spec
-from manymodal.objectives.near import clusters_of, near_sums
+from manymodal.objectives.clustered import Side, pcmc_clustered
+from manymodal.objectives.groups import Groups
+from manymodal.objectives.near import _tiles, clusters_of, near_sums
+from manymodal.processes import Processes
 from oracles import oracle_near_sums, oracle_pcmc_clustered_rows
 
 CASES = {
@@ -44,6 +47,16 @@ def test_near_sums_have_the_gradient_of_finite_differences():
     assert torch.autograd.gradcheck(sums, [a.requires_grad_(), b.requires_grad_(), scale])
 
 
+def test_what_is_estimated_has_the_gradient_of_finite_differences():
+    a, b, key_a, key_b, cluster_a, cluster_b = drawn()
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+
+    def loss(a, b, scale):
+        return pcmc_clustered(Side(a, cluster_a), Side(b, cluster_b), key_a, key_b, scale)[0]
+
+    assert torch.autograd.gradcheck(loss, [a.requires_grad_(), b.requires_grad_(), scale])
+
+
 def test_clusters_keep_the_values_of_an_item_together_and_their_size():
     embeddings = random_embeddings(items=50, missing=0.2)
     clusters = clusters_of(embeddings, 8)
@@ -53,6 +66,28 @@ def test_clusters_keep_the_values_of_an_item_together_and_their_size():
             assert of_item.setdefault(item, cluster) == cluster
     assert len(set(of_item.values())) > 1
     assert max(list(of_item.values()).count(cluster) for cluster in set(of_item.values())) <= 8
+
+
+class Second(Processes):
+    """The second of two processes, of which the first put every item into a cluster of its own."""
+
+    def gather(self, tensor):
+        return torch.cat([torch.arange(len(tensor)), tensor])
+
+
+def test_all_processes_have_the_clusters_of_the_first():
+    embeddings = random_embeddings(items=20)
+    clusters, every = clusters_of(embeddings, 5, Second()), torch.cat(list(embeddings.items.values())).unique()
+    for m, found in clusters.items():
+        assert torch.equal(found, torch.searchsorted(every, embeddings.items[m]))
+
+
+def test_one_wide_cluster_does_not_widen_the_others():
+    """An item with 500 values beside 100 clusters of 3 values: products of 500 x 500 once, not 101 times."""
+    cluster = torch.cat([torch.zeros(500, dtype=torch.int64), torch.arange(1, 101).repeat(3)])
+    tiles = list(_tiles(Groups.of([cluster, cluster]), vectors(1)))
+    assert sum(tile.matches for tile in tiles) == 500**2 + 100 * 3**2
+    assert sum(tile.i.shape[0] * tile.i.shape[1] * tile.j.shape[1] for tile in tiles) < 2 * 500**2
 
 
 @pytest.mark.parametrize("match", ["item", "label"])

@@ -5,7 +5,7 @@ import torch
 
 from cases import vectors
 from manymodal.objectives import tiles
-from manymodal.objectives.focused import focused
+from manymodal.objectives.focused import SHARPEST, focused
 from oracles import oracle_focused
 
 
@@ -74,6 +74,17 @@ def test_the_sides_and_the_order_of_rows_do_not_matter():
     value = focused(a, b, key_a, key_b, 0.0, 0.1).item()
     assert focused(b, a, key_b, key_a, 0.0, 0.1).item() == pytest.approx(value, rel=1e-12)
     assert focused(a[p], b[q], key_a[p], key_b[q], 0.0, 0.1).item() == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_sharpest_focus_is_finite(dtype):
+    """Rivals alike and rivals opposite: e^(s / tau) at its largest and its smallest."""
+    one = vectors(1, dtype=dtype)
+    a, b = one.repeat(4, 1).requires_grad_(), torch.cat([one, one, -one, -one]).requires_grad_()
+    value = focused(a, b, torch.arange(4), torch.arange(4), -0.1, SHARPEST)
+    value.backward()
+    assert value.item() == pytest.approx(((1 + 0.1) ** 2 * 3 + (1 - 0.1) ** 2) / 4, rel=1e-5)
+    assert a.grad.isfinite().all() and b.grad.isfinite().all()
 
 
 def test_float32_keeps_its_precision():

@@ -130,6 +130,16 @@ def test_a_modality_with_one_value_per_label_is_every_items_of_that_label():
         GCCA(WIDTHS, 3).fit(*given[:2])
 
 
+def test_label_modalities_alone_are_fitted_by_label():
+    features, ids = views(missing=0.0, several=False)
+    labels = {**ids, "c": ids["c"].clone()}
+    labels["c"][3] = -1  # unknown: with nobody
+    known = labels["c"] >= 0
+    twin = GCCA(WIDTHS, 3).fit({**features, "c": features["c"][known]}, {**ids, "c": ids["c"][known]})
+    per_label = GCCA(WIDTHS, 3).fit(features, {m: torch.full_like(i, -1) for m, i in ids.items()}, labels)
+    assert torch.allclose(per_label.eigenvalues, twin.eigenvalues)
+
+
 def test_finds_what_is_shared_and_survives_saving(tmp_path):
     features, ids = views(items=300, noise=0.1, several=False, missing=0.1)
     features = {m: v.float() for m, v in features.items()}

@@ -117,6 +117,12 @@ def test_nothing_to_compare_is_a_differentiable_zero(name, case):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
+def test_half_precision_gives_a_float32_zero(name):
+    nothing = Embeddings({"a": vectors(3, dtype=torch.float32).half().requires_grad_()}, {"a": torch.arange(3)})
+    assert OBJECTIVES[name][0]()(nothing).total.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_all_rows_match_and_single_rows_stay_finite(name):
     for items in (torch.zeros(3, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)):
         e = with_grad(Embeddings({"a": vectors(len(items)), "b": vectors(len(items))}, {"a": items, "b": items}))

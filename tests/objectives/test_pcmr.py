@@ -105,7 +105,13 @@ def test_settings_make_the_same_objective_again():
 
 @pytest.mark.parametrize(
     "settings, message",
-    [({"lam": 0}, "lam=0"), ({"beta": 1}, r"\[-1, 1\)"), ({"focus": 0}, "focus=0"), ({"focus": -0.1}, "above 0")],
+    [
+        ({"lam": 0}, "lam=0"),
+        ({"beta": 1}, r"\[-1, 1\)"),
+        ({"focus": 0}, "focus=0"),
+        ({"focus": -0.1}, "at least 0.002"),
+        ({"focus": 0.001}, "at least 0.002"),
+    ],
 )
 def test_mistakes_are_named(settings, message):
     with pytest.raises(ManymodalError, match=message):

@@ -61,19 +61,20 @@ class Accumulated:
         """First pass: take in a batch. Costs O(M n d^2), and keeps M d^2 numbers and one an item.
 
         Raises:
-            ManymodalError: an item (where labels are in force, a label) was in an earlier batch, on any process.
+            ManymodalError: an item (where labels are in force, a label) was in an earlier batch, on any process; the
+                batch is not taken in.
         """
-        for what, ids in self._ids_in(embeddings).items():
-            known = self._ids.get(what, ids[:0])
-            again = ids[torch.isin(ids, known)]
-            if len(again):
-                self._twice[what] = int(again[0])
-            self._ids[what] = torch.cat([known, ids]).unique()
-        for what in self._twice.keys() & self._together:
+        ids, by_label = self._ids_in(embeddings)
+        together = self._together | ({"label"} if by_label else set())
+        again = {what: i[torch.isin(i, self._ids.get(what, i[:0]))] for what, i in ids.items()}
+        twice = self._twice | {what: int(i[0]) for what, i in again.items() if len(i)}
+        for what in twice.keys() & together:
             raise ManymodalError(
-                f"{what} {self._twice[what]} was in an earlier batch; all values of an item, and all values of a label "
+                f"{what} {twice[what]} was in an earlier batch; all values of an item, and all values of a label "
                 "where labels are in force, must be in one batch, which is added once"
             )
+        self._together, self._twice = together, twice
+        self._ids |= {what: torch.cat([self._ids.get(what, i[:0]), i]).unique() for what, i in ids.items()}
         self._sums += sums_of(embeddings, self.objective.match, self.objective.processes)
         self._slopes = {}
 
@@ -103,7 +104,7 @@ class Accumulated:
         """
         if not self._slopes:
             raise ManymodalError("batch_loss() needs the loss of all batches: add() each of them, then call loss()")
-        for what, ids in self._ids_in(embeddings).items():
+        for what, ids in self._ids_in(embeddings)[0].items():
             strange = ids[~torch.isin(ids, self._ids.get(what, ids[:0]))]
             if len(strange):
                 raise ManymodalError(
@@ -114,13 +115,12 @@ class Accumulated:
             raise ManymodalError(f"modality {name[1]!r} was in no batch that was added; add() it in the first pass")
         return torch.stack([(self._slopes[name] * tensor).sum() for name, tensor in named.items()]).sum()
 
-    def _ids_in(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """{"item" or "label": (k,) int64} of a batch, of all processes."""
+    def _ids_in(self, embeddings: Embeddings) -> tuple[dict[str, Tensor], bool]:
+        """{"item" or "label": (k,) int64} of a batch, of all processes; and whether it has labels in force."""
         processes = self.objective.processes
         met = processes.meet(embeddings)
         here, names = met.embeddings, met.embeddings.modalities
-        if met.per_label or self.objective.match == "label":
-            self._together.add("label")
         named = {"item": here.items} | ({} if here.labels is None else {"label": here.labels})
         ids = {what: torch.cat([of[m] for m in names]) for what, of in named.items()}
-        return {what: processes.gather(i[i >= 0].unique()).unique() for what, i in ids.items()}
+        by_label = bool(met.per_label) or self.objective.match == "label"
+        return {what: processes.gather(i[i >= 0].unique()).unique() for what, i in ids.items()}, by_label

@@ -42,8 +42,9 @@ class Loss:
 
 
 def zero(embeddings: Embeddings) -> Tensor:
-    """() 0, the loss where there is nothing to compare; its gradient by every vector is 0."""
-    return torch.stack([v.sum() for v in embeddings.vectors.values()]).sum() * 0
+    """() 0, the loss where there is nothing to compare, float32 at least; its gradient by every vector is 0."""
+    kind = torch.promote_types(next(iter(embeddings.vectors.values())).dtype, torch.float32)
+    return torch.stack([v.sum(dtype=kind) for v in embeddings.vectors.values()]).sum() * 0
 
 
 class Objective(nn.Module, ABC):

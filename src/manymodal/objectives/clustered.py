@@ -8,6 +8,7 @@ Where these are spread as a normal distribution,
 
     sum of e^(scale s) over N far values  =  N exp(scale mu + scale^2 v / 2)
 
+(for a scale so large that the largest of N normal values decides, scale sqrt(v) > sqrt(2 log N), what that one gives)
 so that a pair of modalities costs O(n c d + n d^2) instead of O(n^2 d), with clusters of at most c items. With one
 cluster for everything it is PCMC itself. The estimate is this project's own; the moment identity is in `moments`.
 """
@@ -16,17 +17,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..embeddings import Embeddings
 from ..matching import matching_pairs
 from ..processes import Processes
 from .contrast import contrast
 from .matches import pair_similarities
-from .moments import wide
+from .moments import blocks, wide
 from .near import NearSums, clusters_of, near_sums
+
+TINY = 1e-24  # keeps the slope of a square root finite
 
 
 @dataclass(frozen=True)
@@ -101,16 +106,42 @@ def near_contrast(a: Side, b: Side, key_a: Tensor, key_b: Tensor, scale: float) 
 def _others(vectors: Tensor, other: Side, near: NearSums, matched: Tensor, scale: Tensor) -> Tensor:
     """(n,) float64: for each row the log of the sum of exp(scale * s) over all non-matches of the other modality."""
     s = (vectors @ other.total).double()  # (n,)
-    squares = ((vectors @ other.gram) * vectors).sum(1).double()  # (n,)
+    squares: Tensor = _Squares.apply(vectors, other.gram)  # type: ignore[no-untyped-call]
     count = len(other.vectors) - near.rivals - matched[0]  # (n,) far ones
     some = count.clamp(min=1)
     mean = (s - near.s - matched[1]) / some
     variance = ((squares - near.squares - matched[2]) / some - mean.square()).clamp(min=0)
-    far = some.log() + scale * mean + scale.square() * variance / 2
+    # Of N normal values the largest is about sqrt(2 log N) deviations out; beyond that the expectation of e^(scale s)
+    # is that of values that are not there, and the largest one decides (Derrida, Phys. Rev. B 24, 1981).
+    spread, most = scale * (variance + TINY).sqrt(), (2 * some.log()).sqrt()
+    far = scale * mean + torch.where(spread < most, some.log() + spread.square() / 2, most * spread)
     nearby, far = near.log(), far.masked_fill(count < 1, -torch.inf)
     nothing = (nearby == -torch.inf) & (count < 1)  # the sum of two zeros has no gradient
     both = torch.logaddexp(nearby.masked_fill(nothing, 0.0), far.masked_fill(nothing, 0.0))
     return both.masked_fill(nothing, -torch.inf)
+
+
+class _Squares(torch.autograd.Function):
+    """(n,) float64, v G v for each row v of vectors (n, d), in blocks: nothing of their size is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, gram: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors, gram)
+        squares = vectors.new_empty(len(vectors), dtype=torch.float64)
+        for at in blocks(len(vectors), vectors.shape[1], vectors.device):
+            squares[at] = ((vectors[at] @ gram) * vectors[at]).sum(1)
+        return squares
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        vectors, gram = ctx.saved_tensors
+        by_vectors, by_gram, both = torch.empty_like(vectors), torch.zeros_like(gram), gram + gram.T
+        for at in blocks(len(vectors), vectors.shape[1], vectors.device):
+            scaled = grad[at, None].to(vectors.dtype) * vectors[at]  # (block, d)
+            by_vectors[at] = scaled @ both
+            by_gram += scaled.T @ vectors[at]
+        return by_vectors, by_gram
 
 
 def _sums_of_rows(s: Tensor, rows: Tensor, count: int) -> Tensor:

@@ -169,10 +169,18 @@ def _rank(groups: Tensor, k: int) -> Tensor:
 
 
 def _means(vectors: Tensor, ids: Tensor, centres: Tensor) -> Tensor:
-    """(k, d) unit means of each cluster's rows; a cluster without any keeps its centre.
+    """(k, d) unit means of each cluster's rows; a cluster without any keeps its centre."""
+    some = torch.bincount(ids, minlength=len(centres)) > 0  # (k,)
+    return torch.where(some[:, None], normalize(sums_of_clusters(vectors, ids, len(centres)), dim=1), centres)
+
+
+def sums_of_clusters(vectors: Tensor, ids: Tensor, k: int) -> Tensor:
+    """(k, d) the sum of each cluster's rows.
 
     Rows are summed in order, cluster by cluster: adding them in place is not reproducible on a GPU.
+
+    Args:
+        vectors: (n, d). ids: (n,) int64 in 0..k-1.
     """
-    count = torch.bincount(ids, minlength=len(centres))  # (k,)
-    sums = embedding_bag(ids.argsort(stable=True), vectors, count.cumsum(0) - count, mode="sum")  # (k, d)
-    return torch.where(count[:, None] > 0, normalize(sums, dim=1), centres)
+    count = torch.bincount(ids, minlength=k)  # (k,)
+    return embedding_bag(ids.argsort(stable=True), vectors, count.cumsum(0) - count, mode="sum")  # (k, d)

@@ -12,6 +12,8 @@ from ..matching import matching_pairs
 from ..processes import ONE, Processes
 from .tiles import Kernel, Tile, sums_both_ways
 
+SHARPEST = 1 / 500  # the least tau: e^(s / tau) and its sums stay within float64, which ends at e^709
+
 
 def focused(
     a: Tensor,
@@ -33,7 +35,8 @@ def focused(
         a: (n, d) vectors of norm 1, of all processes. b: (m, d) likewise.
         key_a: (n,) int64. key_b: (m,) int64; rows match when keys are equal and >= 0 (`matching.pair_keys`).
         beta: the target of the non-matches.
-        tau: above 0; the smaller, the more the nearest count. Below 0.02 exponentials are float64, and slower.
+        tau: `SHARPEST` or above; the smaller, the more the nearest count. Below 0.02 exponentials are float64, and
+            slower.
         own_a: which rows of a are this process's. own_b: which of b.
         processes: where the rows are.
 

@@ -188,7 +188,7 @@ class GCCA(nn.Module):
 def _rows_per_item(
     rows: Mapping[str, tuple[Tensor, Tensor]], labels: Mapping[str, Tensor] | None
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Modalities with one value per label as if each item of the label had that value."""
+    """Modalities with one value per label as if each item of the label had that value; without items by label."""
     named = [m for m, (_, items) in rows.items() if not bool((items < 0).any())]
     per_label = [m for m in rows if m not in named]
     if not per_label:
@@ -197,6 +197,8 @@ def _rows_per_item(
         raise ManymodalError(
             f"{', '.join(per_label)}: one value per label (items are -1), so labels of all modalities are needed"
         )
+    if not any(len(rows[m][1]) for m in named):
+        return {m: (rows[m][0][labels[m] >= 0], labels[m][labels[m] >= 0]) for m in per_label}
     pairs = torch.stack([torch.cat([rows[m][1] for m in named]), torch.cat([labels[m] for m in named])])
     items, of_item = pairs.unique(dim=1)  # (i,), (i,)
     found = {}

@@ -74,7 +74,7 @@ class MatchSums:
         counted = [term for term in self.terms if term.counted]
         for a, b, place, _ in counted:
             for tile in self._tiles(a, b, sides):
-                s = _similarities(_take(sides[a], tile.i), _take(sides[b], tile.j), tile).double()  # (g, p, q)
+                s = _similarities(take(sides[a], tile.i), take(sides[b], tile.j), tile).double()  # (g, p, q)
                 sums[place] += torch.stack([torch.full_like(s.sum(), tile.matches), s.sum(), s.square().sum()])
         for _, own, every in self._through_moments(sides):
             for a, b, place, _ in counted:
@@ -90,11 +90,11 @@ class MatchSums:
         slopes = by.to(wide(sides[0][:0]).dtype)
         for a, b, place, _ in self.terms:
             for tile in self._tiles(a, b, sides):
-                x, y = _take(sides[a], tile.i), _take(sides[b], tile.j)  # (g, p, d), (g, q, d)
+                x, y = take(sides[a], tile.i), take(sides[b], tile.j)  # (g, p, d), (g, q, d)
                 slope = slopes[place, 1] + 2 * slopes[place, 2] * _similarities(x, y, tile)  # (g, p, q)
                 slope = slope if tile.inside is None else slope * tile.inside
-                _add(grads[a], tile.i, slope, y)
-                _add(grads[b], tile.j, slope.mT, x)
+                add_products(grads[a], tile.i, slope, y)
+                add_products(grads[b], tile.j, slope.mT, x)
         for rows, _, every in self._through_moments(sides):
             for m, grad in enumerate(grads):
                 others = [(b if a == m else a, place) for a, b, place, _ in self.terms if m in (a, b)]
@@ -117,7 +117,7 @@ class MatchSums:
             yield rows, own, [*every, *own[len(every) :]]
 
 
-def _take(vectors: Tensor, rows: Tensor) -> Tensor:
+def take(vectors: Tensor, rows: Tensor) -> Tensor:
     """(g, p, d) the vectors of rows (g, p)."""
     return wide(vectors.index_select(0, rows.flatten())).view(*rows.shape, -1)
 
@@ -129,7 +129,7 @@ def _similarities(x: Tensor, y: Tensor, tile: Tile) -> Tensor:
     return s if tile.inside is None else s * tile.inside
 
 
-def _add(grad: Tensor | None, rows: Tensor, slope: Tensor, vectors: Tensor) -> None:
+def add_products(grad: Tensor | None, rows: Tensor, slope: Tensor, vectors: Tensor) -> None:
     """Add slope (g, p, q) times vectors (g, q, d) to the rows (g, p) of a gradient."""
     if grad is not None:
         added = slope * vectors if vectors.shape[1] == 1 else slope @ vectors  # (g, p, d)

@@ -1,7 +1,7 @@
 """Sums over the similarities of two modalities within clusters: what is nearby is looked at one by one.
 
-With clusters of at most c items the n x m similarities shrink to n c: O(n c d) operations, products of small matrices
-of one shape, in blocks of clusters.
+With clusters of at most c items the n x m similarities shrink to n c: O(n c d) operations, products of small matrices,
+clusters of about one size (in values) together.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from torch.nn.functional import normalize
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..processes import ONE, Processes
-from .clusters import bounded_clusters
-from .moments import blocks, wide
+from .clusters import bounded_clusters, sums_of_clusters
+from .groups import Groups, Tile
+from .match_sums import add_products, take
+from .moments import at_hand, wide
 from .tiles import NARROW, log_of_sums
 
 ROUNDS = 3  # of a clustering that serves one step
@@ -60,18 +62,16 @@ def clusters_of(embeddings: Embeddings, size: int, processes: Processes = ONE) -
     Cost: see `bounded_clusters`.
 
     Args:
-        embeddings: of all processes, the same on each. processes: agree on the random start.
+        embeddings: of all processes, the same on each. processes: all get the clusters that process 0 finds, since
+            the last bits of a sum, and with them a boundary, may differ between machines.
     """
     names = embeddings.modalities
     owner = torch.cat([_owners(embeddings, m) for m in names])  # (rows of all modalities,)
     distinct, inverse = owner.unique(return_inverse=True)  # (o,), (rows,)
     vectors = torch.cat([wide(embeddings.vectors[m].detach()) for m in names])  # (rows, d)
-    places = normalize(
-        vectors.new_zeros(len(distinct), embeddings.dim).index_add_(0, inverse, vectors), dim=1
-    )  # (o, d)
-    seed = processes.first(int(torch.randint(1 << 62, ())).to_bytes(8, "little"))
-    generator = torch.Generator().manual_seed(int.from_bytes(seed, "little"))
-    clusters = bounded_clusters(places, size, rounds=ROUNDS, generator=generator)[inverse]  # (rows,)
+    places = normalize(sums_of_clusters(vectors, inverse, len(distinct)), dim=1)  # (o, d)
+    found = processes.gather(bounded_clusters(places, size, rounds=ROUNDS))[: len(distinct)]  # (o,) process 0's
+    clusters = found[inverse]  # (rows,)
     return dict(zip(names, clusters.split([len(embeddings.items[m]) for m in names]), strict=True))
 
 
@@ -95,40 +95,13 @@ def near_sums(
         cluster_a: (n,) int64, >= 0. cluster_b: (m,) int64.
         scale: () the multiplier in the exponentials, above 0.
     """
-    grid = _Grid.of(cluster_a, cluster_b)
-    rows, columns = _NearSums.apply(a, b, key_a, key_b, scale, grid)  # type: ignore[no-untyped-call]
+    groups = Groups.of([cluster_a, cluster_b])
+    rows, columns = _NearSums.apply(a, b, key_a, key_b, scale, groups)  # type: ignore[no-untyped-call]
     return NearSums(*rows), NearSums(*columns)
 
 
-class _Grid(NamedTuple):
-    """The rows of either side by cluster, (k, widest cluster) int64 row numbers, -1 where a cluster has no more."""
-
-    a: Tensor
-    b: Tensor
-
-    @classmethod
-    def of(cls, cluster_a: Tensor, cluster_b: Tensor) -> _Grid:
-        count = int(torch.cat([cluster_a, cluster_b, cluster_a.new_zeros(1)]).max()) + 1
-        return cls(_by_cluster(cluster_a, count), _by_cluster(cluster_b, count))
-
-    def parts(self, dim: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some clusters at a time."""
-        width = self.a.shape[1] * self.b.shape[1] + (self.a.shape[1] + self.b.shape[1]) * dim
-        for at in blocks(len(self.a), width):
-            yield self.a[at], self.b[at]
-
-
-def _by_cluster(cluster: Tensor, count: int) -> Tensor:
-    size = torch.bincount(cluster, minlength=count)  # (k,)
-    order = cluster.argsort(stable=True)  # (n,)
-    place = torch.arange(len(order), device=order.device) - (size.cumsum(0) - size)[cluster[order]]  # (n,)
-    rows = cluster.new_full((count, int(size.max())), -1)  # (k, widest)
-    rows[cluster[order], place] = order
-    return rows
-
-
 class _Part(NamedTuple):
-    """Some clusters: x (k, r, d), y (k, c, d); s = x . y, counted (1 or 0), e = counted exp(scale s), (k, r, c) all."""
+    """Some clusters: x (g, r, d), y (g, c, d); s = x . y, counted (1 or 0), e = counted exp(scale s), all (g, r, c)."""
 
     x: Tensor
     y: Tensor
@@ -137,46 +110,52 @@ class _Part(NamedTuple):
     e: Tensor
 
 
-def _part(a: Tensor, b: Tensor, keys: tuple[Tensor, Tensor], rows: Tensor, columns: Tensor, scale: float) -> _Part:
-    x, y = wide(a[rows.clamp(min=0)]), wide(b[columns.clamp(min=0)])  # (k, r, d), (k, c, d)
-    s = x @ y.mT  # (k, r, c)
-    key_a, key_b = keys[0][rows.clamp(min=0)], keys[1][columns.clamp(min=0)]  # (k, r), (k, c)
-    match = (key_a[:, :, None] == key_b[:, None, :]) & (key_a >= 0)[:, :, None]  # (k, r, c)
-    counted = (~match & (rows >= 0)[:, :, None] & (columns >= 0)[:, None, :]).to(s.dtype)
+def _part(a: Tensor, b: Tensor, keys: tuple[Tensor, Tensor], tile: Tile, scale: float) -> _Part:
+    x, y = take(a, tile.i), take(b, tile.j)  # (g, r, d), (g, c, d)
+    s = x @ y.mT  # (g, r, c)
+    key_a, key_b = keys[0][tile.i], keys[1][tile.j]  # (g, r), (g, c)
+    apart = (key_a[:, :, None] != key_b[:, None, :]) | (key_a < 0)[:, :, None]  # (g, r, c)
+    counted = (apart if tile.inside is None else apart & tile.inside).to(s.dtype)  # (g, r, c)
     exponent = s.double() if scale > NARROW else s  # as in `tiles`: float32 does not hold more
     return _Part(x, y, s, counted, (exponent * scale).exp_().mul_(counted))
+
+
+def _tiles(groups: Groups, like: Tensor) -> Iterator[Tile]:
+    """Clusters of about one size at a time."""
+    every = torch.arange(len(groups.keys), device=like.device)
+    return groups.tiles(0, 1, every, like.shape[1], at_hand(like.device))
 
 
 class _NearSums(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, b: Tensor, key_a: Tensor, key_b: Tensor, scale: Tensor, grid: _Grid
+        ctx: Any, a: Tensor, b: Tensor, key_a: Tensor, key_b: Tensor, scale: Tensor, groups: Groups
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(a, b, key_a, key_b, scale)
-        ctx.grid = grid
-        by_rows, by_columns = (v.new_zeros(4, len(v), dtype=torch.float64) for v in (a, b))  # (4, n), (4, m)
-        for rows, columns in grid.parts(a.shape[1]):
-            part = _part(a, b, (key_a, key_b), rows, columns, float(scale))
-            s = part.s * part.counted  # (k, r, c)
-            for at, to, over in ((rows, by_rows, 2), (columns, by_columns, 1)):
-                sums = torch.stack([t.sum(over, dtype=torch.float64) for t in (part.e, part.counted, s, s * s)])
-                to[:, at[at >= 0]] = sums[:, at >= 0]  # a row is in one cluster
-        return by_rows, by_columns
+        ctx.groups = groups
+        by_rows, by_columns = (v.new_zeros(len(v), 4, dtype=torch.float64) for v in (a, b))  # (n, 4), (m, 4)
+        for tile in _tiles(groups, a):
+            part = _part(a, b, (key_a, key_b), tile, float(scale))
+            s = part.s * part.counted  # (g, r, c)
+            for rows, to, over in ((tile.i, by_rows, 2), (tile.j, by_columns, 1)):
+                sums = [term.sum(over, dtype=torch.float64) for term in (part.e, part.counted, s, s * s)]
+                to.index_add_(0, rows.flatten(), torch.stack(sums, dim=-1).flatten(0, 1))
+        return by_rows.T, by_columns.T
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_rows: Tensor, by_columns: Tensor) -> tuple[Tensor | None, ...]:
         a, b, key_a, key_b, scale = ctx.saved_tensors
-        grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)  # (n, d), (m, d)
+        kind = wide(a[:0]).dtype
+        grad_a, grad_b = torch.zeros_like(a, dtype=kind), torch.zeros_like(b, dtype=kind)  # (n, d), (m, d)
         by_scale = scale.new_zeros((), dtype=torch.float64)
-        for rows, columns in ctx.grid.parts(a.shape[1]):
-            part = _part(a, b, (key_a, key_b), rows, columns, float(scale))
-            kind = part.s.dtype
-            u, v = by_rows[:, rows.clamp(min=0)][..., None], by_columns[:, columns.clamp(min=0)][:, :, None]
-            by_e = part.e * (u[0] + v[0])  # (k, r, c)
+        for tile in _tiles(ctx.groups, a):
+            part = _part(a, b, (key_a, key_b), tile, float(scale))
+            u, v = by_rows[:, tile.i][..., None], by_columns[:, tile.j][:, :, None]  # (4, g, r, 1), (4, g, 1, c)
+            by_e = part.e * (u[0] + v[0])  # (g, r, c)
             by_scale += (by_e * part.s).sum()
             ds = float(scale) * by_e.to(kind)
             ds += ((u[2] + v[2]).to(kind) + 2 * part.s * (u[3] + v[3]).to(kind)) * part.counted
-            grad_a[rows[rows >= 0]] = (ds @ part.y)[rows >= 0].to(a.dtype)  # a row is in one cluster
-            grad_b[columns[columns >= 0]] = (ds.mT @ part.x)[columns >= 0].to(b.dtype)
-        return grad_a, grad_b, None, None, by_scale.to(scale.dtype), None
+            add_products(grad_a, tile.i, ds, part.y)
+            add_products(grad_b, tile.j, ds.mT, part.x)
+        return grad_a.to(a.dtype), grad_b.to(b.dtype), None, None, by_scale.to(scale.dtype), None

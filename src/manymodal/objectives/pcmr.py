@@ -21,7 +21,7 @@ from ..matching import Match, pair_keys
 from ..processes import Meeting
 from .base import Weights
 from .clustered import near_contrast, sides_of
-from .focused import focused
+from .focused import SHARPEST, focused
 from .linear import LinearObjective
 from .moments import Similarities
 from .near import check_clusters
@@ -49,8 +49,8 @@ class PCMR(LinearObjective):
         lam: weight of the non-matching pairs' mean beside the matching pairs'.
         beta: target of the non-matching pairs. -1 cannot be reached: where matching values coincide, the mean
             similarity of n different ones is at least -1/(n - 1). Between -0.15 and 0.2 is sensible.
-        focus: None, or tau > 0: each value's non-matches weigh as a softmax of s / tau, and no longer all alike. 0.1 is
-            sensible, with a `lam` of 2. The cost is quadratic then (see `focused`).
+        focus: None, or tau >= 0.002: each value's non-matches weigh as a softmax of s / tau, and no longer all alike.
+            0.1 is sensible, with a `lam` of 2. The cost is quadratic then (see `focused`).
         clusters: None, or c >= 2: the contrastive loss within clusters of at most c items of the batch is added, so
             that nearby non-matches count more, in nearly linear time (see `near_contrast`). 64 is sensible, with a
             `lam` of 3. Clusters have random boundaries (torch's own generator).
@@ -76,8 +76,11 @@ class PCMR(LinearObjective):
             raise ManymodalError(f"lam={lam}; it must be above 0 and finite (10 is the default)")
         if not -1 <= beta < 1:
             raise ManymodalError(f"beta={beta}; it must lie in [-1, 1) (between -0.15 and 0.2 is sensible)")
-        if focus is not None and not 0 < focus < float("inf"):
-            raise ManymodalError(f"focus={focus}; it must be None (all non-matches alike) or above 0 (0.1 is sensible)")
+        if focus is not None and not SHARPEST <= focus < float("inf"):
+            raise ManymodalError(
+                f"focus={focus}; it must be None (all non-matches alike) or a finite number of at least {SHARPEST:g} "
+                "(0.1 is sensible)"
+            )
         check_clusters(clusters)
         if focus is not None and clusters is not None:
             raise ManymodalError(f"focus={focus} and clusters={clusters}: both make nearby non-matches count; give one")

@@ -22,7 +22,7 @@ from .history import History, Means
 from .rows import Batch
 from .sampler import ItemSampler, seed_of
 from .settings import TrainSettings
-from .step import train_step
+from .step import divergence_told, train_step
 
 WARMUP = 0.1  # of all steps
 ROWS_AT_ONCE = 1024
@@ -134,11 +134,12 @@ def parameter_groups(model: nn.Module, objective: nn.Module, decay: float) -> li
 def embed_rows(model: nn.Module, batch: Batch, device: torch.device | str) -> Embeddings:
     """Embeddings of all rows on `device`, in blocks; the model is left in eval mode."""
     model.eval()
-    parts = [
-        model({m: rows.take(at).to(device)})
-        for m, rows in batch.items()
-        for at in torch.arange(len(rows)).split(ROWS_AT_ONCE)
-    ]
+    with divergence_told():
+        parts = [
+            model({m: rows.take(at).to(device)})
+            for m, rows in batch.items()
+            for at in torch.arange(len(rows)).split(ROWS_AT_ONCE)
+        ]
     return Embeddings.concatenate(parts)
 
 

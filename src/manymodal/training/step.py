@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -40,20 +41,18 @@ def train_step(
     processes = objective.processes
     torch.manual_seed(seed_of("step", settings.seed, step, processes.rank))
     cache = None
-    with processes.together():
-        try:
-            if settings.chunk_size is None:
-                embeddings: Embeddings = model({m: rows.to(device) for m, rows in batch.items()})
-            else:
-                cache = GradientCache(model, batch, settings.chunk_size, device)
-                embeddings = cache.embeddings
-        except ManymodalError as error:  # vectors that are not finite
-            raise ManymodalError(f"training diverged: {error}. {ADVICE}") from error
+    with processes.together(), divergence_told():
+        if settings.chunk_size is None:
+            embeddings: Embeddings = model({m: rows.to(device) for m, rows in batch.items()})
+        else:
+            cache = GradientCache(model, batch, settings.chunk_size, device)
+            embeddings = cache.embeddings
     torch.manual_seed(seed_of("objective", settings.seed, step))
     loss: Loss = objective(embeddings)
     if not bool(loss.total.isfinite()):
-        bad = ", ".join("/".join(pair) for pair, value in loss.pairs.items() if not bool(value.isfinite()))
-        raise ManymodalError(f"the loss is {float(loss.total.detach())} (pairs: {bad or 'none alone'}). {ADVICE}")
+        parts = [*loss.pairs.items(), *loss.terms.items()]
+        bad = ", ".join("/".join(names) for names, value in parts if not bool(value.isfinite()))
+        raise ManymodalError(f"the loss is {float(loss.total.detach())} (of {bad or 'none alone'}). {ADVICE}")
     if loss.total.requires_grad:  # not so on a process without a row, if the objective has no parameters
         loss.total.backward()
     if cache is not None:
@@ -64,6 +63,15 @@ def train_step(
     optimiser.step()
     objective.after_step()
     return loss
+
+
+@contextmanager
+def divergence_told() -> Iterator[None]:
+    """Add advice to the error that embeddings are not finite, in a block that embeds rows known to be well."""
+    try:
+        yield
+    except ManymodalError as error:
+        raise ManymodalError(f"training diverged: {error}. {ADVICE}") from error
 
 
 def average_gradients(parameters: Sequence[Tensor], processes: Processes) -> None:
