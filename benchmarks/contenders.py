@@ -19,6 +19,7 @@ from manymodal.objectives import PCMC, PCMR, Objective
 
 SCALE = 1 / 0.07  # PCMC learns it from here; its gradient is part of what PCMC's step computes
 CLUSTER = 64  # items of a cluster at most, in the clustered objectives
+LABELS = 100_000  # where labels match
 CACHED_ROWS = 1024  # of a mini-batch of sentence-transformers: its default of 32 is several times slower
 
 Vectors = Mapping[str, Tensor]
@@ -44,17 +45,21 @@ def make_vectors(n: int, modalities: int, dim: int) -> dict[str, Tensor]:
 # -- ours --------------------------------------------------------------------------------------------------------------
 
 
-def of_objective(make: Callable[[], Objective], vectors: Vectors, shuffled: bool = False) -> Step:
+def of_objective(
+    make: Callable[[], Objective], vectors: Vectors, shuffled: bool = False, kinds: int | None = None
+) -> Step:
     """An objective of this library; making and checking `Embeddings` counts as a part of its step.
 
     Args:
         shuffled: each modality has its items in an order of its own (so other vectors match; the cost is what counts).
+        kinds: how many labels the items have; None for none.
     """
     objective = make()
     items = {m: torch.randperm(len(v)) if shuffled else torch.arange(len(v)) for m, v in vectors.items()}
+    labels = None if kinds is None else {m: ids % kinds for m, ids in items.items()}
 
     def step() -> float:
-        loss = objective(Embeddings(vectors, items)).total
+        loss = objective(Embeddings(vectors, items, labels)).total
         loss.backward()
         return float(loss.detach())
 
@@ -161,6 +166,7 @@ def missing_rivals(error: ImportError) -> ManymodalError:
 CONTENDERS: dict[str, Callable[[Vectors], Step]] = {
     "PCMR": partial(of_objective, PCMR),
     "PCMR, rows in any order": partial(of_objective, PCMR, shuffled=True),
+    "PCMR by label": partial(of_objective, partial(PCMR, match="label"), shuffled=True, kinds=LABELS),
     "PCMR, clustered": partial(of_objective, partial(PCMR, clusters=CLUSTER)),
     "PCMC, clustered": partial(of_objective, partial(PCMC, clusters=CLUSTER)),
     "PCMC, streamed": partial(of_objective, PCMC),

@@ -106,3 +106,8 @@ def test_moving_changes_the_type_of_the_vectors_alone():
     assert {v.dtype for v in e.vectors.values()} == {torch.float32} and {i.dtype for i in e.items.values()} == {
         torch.int64
     }
+
+
+def test_ids_that_matching_could_not_double_are_refused():
+    with pytest.raises(ManymodalError, match="below 2"):
+        Embeddings({"a": vectors(1)}, {"a": torch.tensor([1 << 62])})

@@ -69,7 +69,7 @@ VARIANTS = {
     "plain": {},
     "label": {"match": "label"},
     "auto": {"weights": "auto"},
-    "given": {"weights": {"a/b": 2.0, "c/kind": 0.5, "b/kind": 0.0}},
+    "given": {"weights": {"a/b": 2.0, "b/c": 0.5, "b/kind": 0.0}},
     "focused": {"focus": 0.2},
     "scales": {"scales": "per pair"},
     "combined": {"combinations": 0.5},

@@ -11,6 +11,7 @@ from torch import Tensor
 from .errors import ManymodalError
 
 NORM_TOLERANCE = 1e-3
+MOST_IDS = 1 << 62  # `matching` doubles them
 
 
 class Embeddings:
@@ -168,6 +169,8 @@ class Embeddings:
                 f"{what}[{name!r}] are {ids.dtype} of shape {tuple(ids.shape)} on {ids.device}; "
                 f"needed: int64 of shape ({len(v)},) on {v.device}"
             )
+        if bool((ids >= MOST_IDS).any()):
+            raise ManymodalError(f"{what}[{name!r}] hold {int(ids.max())}; ids are below 2^62")
 
     @staticmethod
     def _check_norms(name: str, v: Tensor) -> None:

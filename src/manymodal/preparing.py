@@ -18,9 +18,8 @@ from .encoders.store import FeatureStore
 from .errors import BadValue, ManymodalError
 from .progress import bar
 from .towers import Tower, Towers
+from .training.loop import ROWS_AT_ONCE, embed_rows
 from .training.rows import Batch, Rows
-
-ROWS_AT_ONCE = 1024
 
 Read = TypeVar("Read")
 
@@ -128,14 +127,10 @@ def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: 
 def embed(towers: Towers, batch: Batch, device: torch.device | str = "cpu") -> Embeddings:
     """Embeddings of all rows, in eval mode, on the CPU."""
     training = towers.training
-    towers.to(device).eval()
     try:
-        vectors = {m: embed_packed(towers[m], rows.values, device) for m, rows in batch.items()}
+        return embed_rows(towers.to(device), batch, device).to("cpu")
     finally:
         towers.train(training)
-    return Embeddings(
-        vectors, {m: rows.items for m, rows in batch.items()}, {m: rows.labels for m, rows in batch.items()}
-    )
 
 
 @torch.no_grad()

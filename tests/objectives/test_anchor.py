@@ -61,3 +61,8 @@ def test_the_anchor_is_named_and_known():
     with pytest.raises(ManymodalError, match="'zebra'.*a, b"):
         Anchor("zebra").prepare(["a", "b"], 4)
     assert objective_spec(make_objective({"anchor": {"anchor": "b"}}))["anchor"]["anchor"] == "b"
+
+
+def test_a_weight_for_a_pair_without_the_anchor_is_refused():
+    with pytest.raises(ManymodalError, match="a/c.*not compared.*a/b, b/c"):
+        Anchor("b", weights={"a/c": 2.0})(random_embeddings())

@@ -94,6 +94,12 @@ def test_sums_pass_on_what_they_are_told():
     assert told == [("prepare", ("a",), 4)] * 2 + ["step"] * 2
 
 
+def test_the_command_line_names_them_all():
+    from manymodal.cli import fit
+
+    assert ", ".join(sorted(OBJECTIVES)) == fit.OBJECTIVES
+
+
 def test_mistakes_are_named():
     with pytest.raises(ManymodalError, match="pcmx.*anchor, fused, gram, pcmc, pcmr, sigmoid, spectral, symile"):
         make_objective("pcmx")

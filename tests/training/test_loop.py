@@ -205,3 +205,17 @@ def test_diagnosis_in_words():
     assert len(said) == 2
     assert said[0].startswith("nothing was learned from a/b:") and said[1].startswith("the space has collapsed in a:")
     assert diagnose([], e.only("b")) == []
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
+    class Steep(PCMC):
+        def forward(self, embeddings):
+            loss = super().forward(embeddings)
+            total = loss.total + (embeddings.vectors["a"] - embeddings.vectors["a"].detach()).abs().sum().sqrt()
+            return Loss(total, loss.pairs, loss.chance, loss.weights)
+
+    model = Tiny()
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(ManymodalError, match="norm of the gradient.*smaller lr"):
+        train(model, sampler(), Steep(), TrainSettings(epochs=1))
+    assert all(torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))

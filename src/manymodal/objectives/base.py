@@ -154,6 +154,12 @@ class PairwiseObjective(Objective):
     def _check_named(self, modalities: Sequence[str]) -> None:
         for name in {name for pair in self.given for name in pair} - set(modalities):
             raise ManymodalError(f"weights name {name!r}; the modalities here are {', '.join(modalities)}")
+        compared = self.compared(modalities)
+        for pair in self.given.keys() - set(compared):
+            known = ", ".join("/".join(one) for one in compared)
+            raise ManymodalError(
+                f"weights name the pair {'/'.join(pair)}, which is not compared; the pairs are {known}"
+            )
 
     def _check_given(self, modalities: Sequence[str]) -> None:
         pairs = self.compared(modalities)

@@ -95,10 +95,9 @@ class ItemSampler:
             return
         met = processes.gather_embeddings(embed())
         of_rows = clusters_of(met.embeddings, self.neighbours, processes)
-        clusters = torch.empty_like(self.items)
+        self.clusters = torch.empty_like(self.items)
         for m in self.data.keys() - met.per_label:
-            clusters[torch.searchsorted(self.items, met.embeddings.items[m].cpu())] = of_rows[m].cpu()
-        self.clusters = torch.frombuffer(bytearray(processes.first(clusters.numpy().tobytes())), dtype=torch.int64)
+            self.clusters[torch.searchsorted(self.items, met.embeddings.items[m].cpu())] = of_rows[m].cpu()
 
     def all_rows(self, processes: Processes = ONE) -> Batch:
         """Every value of every item; of several processes, this one's share of the items and of the labels."""

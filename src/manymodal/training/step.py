@@ -35,7 +35,8 @@ def train_step(
     What the model draws differs between processes, what the objective draws does not.
 
     Raises:
-        ManymodalError: on all processes alike, when an embedding or the loss is no longer finite.
+        ManymodalError: on all processes alike, when an embedding, the loss or its gradient is no longer finite; the
+            weights are those before the step.
     """
     optimiser.zero_grad()
     processes = objective.processes
@@ -59,7 +60,11 @@ def train_step(
         cache.backward()
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     average_gradients(parameters, processes)
-    nn.utils.clip_grad_norm_(parameters, settings.clip)
+    norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
+    if not bool(norm.isfinite()):
+        raise ManymodalError(
+            f"the norm of the gradient is {float(norm)}, though the loss is {float(loss.total.detach())}. {ADVICE}"
+        )
     optimiser.step()
     objective.after_step()
     return loss
