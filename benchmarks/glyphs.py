@@ -13,7 +13,7 @@ from common import Result, percent
 from manymodal import Space, read_collection
 from manymodal.demo.families import twin_share
 from manymodal.demo.glyphs import GLYPH_CONFIG, glyph_table
-from manymodal.demo.run import SETTINGS
+from manymodal.demo.run import OBJECTIVE, SETTINGS
 from runs import kept
 
 NAME = "glyphs"
@@ -33,7 +33,7 @@ def measure(seed: int) -> dict[str, float]:
     """hit@1 and hit@10 on test by item, how many items there are, and how many of them have a twin."""
     table = glyph_table()
     data = read_collection(table, config=GLYPH_CONFIG)
-    space = Space.for_collection(data, seed=seed).fit(data, **SETTINGS)
+    space = Space.for_collection(data, seed=seed, objective=OBJECTIVE).fit(data, **SETTINGS)
     found = {"items": float(len(data.rows("test"))), "twins": twin_share(table, data.rows("test").tolist())}
     for entry in space.evaluate(data, "test", directions=list(DIRECTIONS.values()), unit="item").directions:
         found[f"{entry.direction} hit@1"] = entry["hit@1"] or 0.0

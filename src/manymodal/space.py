@@ -65,7 +65,7 @@ class Space:
             dim: d, the dimension of the space.
             seed: of the first weights and, unless `fit` is told otherwise, of training.
             encoders: own encoders by modality; the others are chosen from the schema.
-            objective: "pcmc", {"pcmr": {"lam": 5}}, PCMR(lam=5), ...; see `manymodal.objectives.make_objective`.
+            objective: "pcmc", {"pcmr": {"lam": 5}}, PCMR(lam=5), ...; None: clustered PCMR; see `make_objective`.
             head: arguments of `manymodal.towers.Head`, for all modalities.
             cache: folder of the feature store; None for the user's cache folder.
 

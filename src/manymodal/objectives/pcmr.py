@@ -29,7 +29,7 @@ from .scale import CLIP_SCALE
 from .sums import Sums, sums_of
 from .weights import Pair
 
-LAM, BETA = 10.0, -0.1
+LAM, BETA, NEAR = 10.0, -0.1, 2.0
 
 
 def pcmr(matches: Similarities, others: Similarities, lam: float = LAM, beta: float = BETA) -> Tensor:
@@ -52,8 +52,8 @@ class PCMR(LinearObjective):
         focus: None, or tau >= 0.002: each value's non-matches weigh as a softmax of s / tau, and no longer all alike.
             0.1 is sensible, with a `lam` of 2. The cost is quadratic then (see `focused`).
         clusters: None, or c >= 2: the contrastive loss within clusters of at most c items of the batch is added, so
-            that nearby non-matches count more, in nearly linear time (see `near_contrast`). 64 is sensible, with a
-            `lam` of 3. Clusters have random boundaries (torch's own generator).
+            that nearby non-matches count more, in nearly linear time (see `near_contrast`). 64 is sensible. Clusters
+            have random boundaries (torch's own generator).
         near: weight of what is added.
         match: "item" or "label"; see `manymodal.matching`.
         weights: of the pairs: "equal", "auto" or given; see `PairwiseObjective`.
@@ -66,7 +66,7 @@ class PCMR(LinearObjective):
         beta: float = BETA,
         focus: float | None = None,
         clusters: int | None = None,
-        near: float = 1.0,
+        near: float = NEAR,
         match: Match = "item",
         weights: Weights = "equal",
         combinations: float = 0.0,
@@ -85,7 +85,7 @@ class PCMR(LinearObjective):
         if focus is not None and clusters is not None:
             raise ManymodalError(f"focus={focus} and clusters={clusters}: both make nearby non-matches count; give one")
         if not 0 < near < float("inf"):
-            raise ManymodalError(f"near={near}; it must be above 0 and finite (1 is the default)")
+            raise ManymodalError(f"near={near}; it must be above 0 and finite (2 is the default)")
         self.lam, self.beta, self.clusters, self.near = float(lam), float(beta), clusters, float(near)
         self.focus = None if focus is None else float(focus)
 
