@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from manymodal.files import replacing
 
 # Told apart in grey and by colour-blind readers too: each has a colour and a mark.
-STYLES = (("#0072b2", "o"), ("#56b4e9", "s"), ("#d55e00", "^"), ("#555555", "D"), ("#009e73", "v"))
+STYLES = (("#0072b2", "o"), ("#56b4e9", "s"), ("#d55e00", "^"), ("#555555", "D"), ("#009e73", "v"), ("#cc79a7", "P"))
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharex=True)
-    for curve, (colour, mark) in zip(curves, STYLES, strict=False):
+    for curve, (colour, mark) in zip(curves, cycle(STYLES)):
         style = {"label": curve.label, "color": colour, "marker": mark, "markersize": 5}
         left.plot(curve.items, curve.seconds, **style)
         right.plot(curve.items, [max(extra, 1e5) / 1e6 for extra in curve.extra], **style)
