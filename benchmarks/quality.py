@@ -60,7 +60,6 @@ EQUAL, NEIGHBOURS = ", equal weights", ", batches of neighbours"
 RIVALS: dict[str, dict[str, Any]] = {
     f"PCMC{EQUAL}": {},
     f"PCMR{EQUAL}": {},
-    f"PCMC{NEIGHBOURS}": {"train": {"neighbours": 64}},
     f"PCMR, clustered{NEIGHBOURS}": {"train": {"neighbours": 64}},
     "PCMC + combinations": {"pcmc": {"combinations": 1.0}},
     "anchor": {"anchor": {}},
