@@ -50,7 +50,7 @@ class PCMR(LinearObjective):
         beta: target of the non-matching pairs. -1 cannot be reached: where matching values coincide, the mean
             similarity of n different ones is at least -1/(n - 1). Between -0.15 and 0.2 is sensible.
         focus: None, or tau >= 0.002: each value's non-matches weigh as a softmax of s / tau, and no longer all alike.
-            0.1 is sensible, with a `lam` of 2. The cost is quadratic then (see `focused`).
+            0.1 is sensible, with a `lam` of 4. The cost is quadratic then (see `focused`).
         clusters: None, or c >= 2: the contrastive loss within clusters of at most c items of the batch is added, so
             that nearby non-matches count more, in nearly linear time (see `near_contrast`). 64 is sensible. Clusters
             have random boundaries (torch's own generator).
