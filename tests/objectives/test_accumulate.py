@@ -133,3 +133,8 @@ def test_order_of_calls_is_checked():
     accumulated.add(features.of_items(torch.arange(103, 107)))
     with pytest.raises(ManymodalError, match="call loss"):
         accumulated.batch_loss(features)  # what was known is out of date
+
+
+def test_clustered_pcmr_is_refused_and_the_message_says_so():
+    with pytest.raises(ManymodalError, match="without focus and clusters"):
+        Accumulated(PCMR(clusters=4))

@@ -24,7 +24,9 @@ def fit(
     table: Table,
     out: Annotated[Path, typer.Option(help="Folder for the space.", show_default=False)],
     config: ConfigFile = None,
-    objective: Annotated[str | None, typer.Option(help=f"One of {OBJECTIVES}. Default: pcmr, clustered.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help=f"One of {OBJECTIVES}. Default: pcmr with clusters of 64.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often every item is shown. Default: 30.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per step. Default: 512.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.")] = None,

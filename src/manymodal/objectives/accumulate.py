@@ -37,7 +37,7 @@ class Accumulated:
     Across processes (`objective.across`) a batch is the rows of all of them: each adds as many, of its own items.
 
     Args:
-        objective: PCMR without `focus`, Spectral, or another whose loss is a function of sums.
+        objective: PCMR without `focus` and `clusters`, Spectral, or another whose loss is a function of sums.
 
     Raises:
         ManymodalError: the objective is none of these, or composes queries (`combinations`).
@@ -47,7 +47,7 @@ class Accumulated:
         if not isinstance(objective, LinearObjective) or not objective.linear or objective.combinations:
             raise ManymodalError(
                 f"{type(objective).__name__}({objective.settings()}) is no function of sums over batches; "
-                "accumulate PCMR without focus, or Spectral, with combinations=0"
+                "accumulate PCMR without focus and clusters, or Spectral, with combinations=0"
             )
         self.objective = objective
         self._sums = Sums({}, {})

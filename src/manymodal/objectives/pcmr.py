@@ -109,15 +109,17 @@ class PCMR(LinearObjective):
             return super().pair_losses(embeddings)
         sums = sums_of(embeddings, self.match, self.processes)
         met = self.processes.gather_embeddings(embeddings)
-        near = self._near_losses(met, sums.pairs()) if self.clusters is not None else {}
-        losses = self.losses_of(sums) if self.focus is None else self._focused_losses(met, sums, self.focus)
-        found = self.with_chance(losses, embeddings)
-        for pair, (loss, chance) in near.items():
-            found[pair] = (found[pair][0] + self.near * loss.to(found[pair][0].dtype), self.chance + self.near * chance)
+        if self.focus is not None:
+            return self.with_chance(self._focused_losses(met, sums, self.focus), embeddings)
+        found = self.with_chance(self.losses_of(sums), embeddings)
+        if self.clusters is not None:
+            for pair, (loss, chance) in self._near_losses(met, sums.pairs(), self.clusters).items():
+                uniform = found[pair][0]
+                found[pair] = (uniform + self.near * loss.to(uniform.dtype), self.chance + self.near * chance)
         return found
 
-    def _near_losses(self, met: Meeting, pairs: Sequence[Pair]) -> dict[Pair, tuple[Tensor, float]]:
-        sides = sides_of(met.embeddings, self.clusters or 0, self.processes)
+    def _near_losses(self, met: Meeting, pairs: Sequence[Pair], size: int) -> dict[Pair, tuple[Tensor, float]]:
+        sides = sides_of(met.embeddings, size, self.processes)
         return {
             (a, b): near_contrast(
                 sides[a], sides[b], *pair_keys(met.embeddings, a, b, self.match, met.per_label), CLIP_SCALE
