@@ -19,6 +19,7 @@ from manymodal.collection import Collection
 from manymodal.compose import compose_items, rows_of
 from manymodal.evaluation.metrics import per_query
 from manymodal.files import replacing
+from manymodal.hubness import sample_bank
 from manymodal.matching import keys
 from manymodal.ranks import ranks
 
@@ -66,6 +67,35 @@ def hits(
         rows.vectors[scored], gallery.vectors, keys(rows.items[scored], None, False), keys(gallery.items, None, False)
     )
     return per_query(found)["hit@1"], rows.items[scored]
+
+
+def embedded(
+    key: str, table: Path, config: dict[str, Any], objective: Any, seed: int, bank: int = 0, **settings: Any
+) -> dict[str, Embeddings]:
+    """Embeddings of dev and test in a space fitted to a table and, of that many train items, of "bank"; kept."""
+
+    def measure() -> dict[str, torch.Tensor]:
+        data = read_collection(table, config=config)
+        space = Space.for_collection(data, seed=seed, objective=objective).fit(data, **settings)
+        found = {split: space.encode(data, split) for split in ("dev", "test")}
+        if bank:
+            found["bank"] = sample_bank(space.encode(data, "train"), bank)
+        return {
+            f"{split}/{what}/{m}": of[m]
+            for split, embeddings in found.items()
+            for what in ("vectors", "items", "labels")
+            if (of := getattr(embeddings, what)) is not None
+            for m in embeddings.modalities
+        }
+
+    flat = kept(key, measure)
+
+    def part(split: str, what: str) -> dict[str, torch.Tensor]:
+        prefix = f"{split}/{what}/"
+        return {name.removeprefix(prefix): tensor for name, tensor in flat.items() if name.startswith(prefix)}
+
+    splits = dict.fromkeys(name.split("/")[0] for name in flat)
+    return {s: Embeddings(part(s, "vectors"), part(s, "items"), part(s, "labels") or None) for s in splits}
 
 
 def kept(key: str, measure: Callable[[], Any]) -> Any:

@@ -1,7 +1,7 @@
 """Slow, obvious float64 twins of every objective, metric and composition: plain loops, no blocks, no tricks."""
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def oracle_metrics(ranks, k):
     """Means over queries, from each query's ascending ranks."""
     n = len(ranks)
     if n == 0:
-        names = [f"hit@{at}" for at in k] + [f"recall@{at}" for at in k]
+        names = [f"{name}@{at}" for name in ("hit", "recall", "ndcg") for at in k]
         return dict.fromkeys([*names, "mrr", "median_rank", "map", "r_precision"])
     first = sorted(r[0] for r in ranks)
     precision = [sum((i + 1) / r[i] for i in range(len(r))) / len(r) for r in ranks]
@@ -101,7 +101,15 @@ def oracle_metrics(ranks, k):
         "map": sum(precision) / n,
         **{f"recall@{at}": sum(sum(1 for x in r if x <= at) / len(r) for r in ranks) / n for at in k},
         "r_precision": sum(sum(1 for x in r if x <= len(r)) / len(r) for r in ranks) / n,
+        **{f"ndcg@{at}": sum(oracle_ndcg(r, [1] * len(r), at) for r in ranks) / n for at in k},
     }
+
+
+def oracle_ndcg(ranks, gains, k):
+    """Of one query: the sum of gain / log2(1 + rank) over ranks up to k, by the same of the gains in the best order."""
+    found = sum(g / math.log2(1 + r) for r, g in zip(ranks, gains, strict=True) if r <= k)
+    best = sum(g / math.log2(1 + r) for r, g in enumerate(sorted(gains, reverse=True), 1) if r <= k)
+    return found / best
 
 
 def oracle_compose(parts):
@@ -415,3 +423,339 @@ def oracle_pcmc_clustered_rows(embeddings, a, b, cluster_a, cluster_b, scale):
                 anchors.append(sum(math.log(math.exp(scale * v) + z) - scale * v for v in own) / len(own))
         halves.append(sum(anchors) / len(anchors))
     return sum(halves) / 2
+
+
+# -- hubness and mean removal: the published scores, one query at a time ------------------------------------------------
+
+
+def oracle_cosines(rows, columns):
+    """[[dot product]] in float64."""
+    return [[float(np.dot(u, v)) for v in columns.double().numpy()] for u in rows.double().numpy()]
+
+
+def oracle_k_occurrences(queries, gallery, k):
+    """How often each gallery row is among the k best of a query; equal scores by row."""
+    counts = [0] * len(gallery)
+    for scores in oracle_cosines(queries, gallery):
+        for j in sorted(range(len(scores)), key=lambda j, s=scores: (-s[j], j))[:k]:
+            counts[j] += 1
+    return counts
+
+
+def oracle_skewness(counts):
+    """E[(x - mean)^3] / E[(x - mean)^2]^1.5, 0 where nothing varies."""
+    mean = sum(counts) / len(counts)
+    second = sum((x - mean) ** 2 for x in counts) / len(counts)
+    third = sum((x - mean) ** 3 for x in counts) / len(counts)
+    return third / second**1.5 if second else 0.0
+
+
+def oracle_qb_norm(queries, bank, gallery, beta):
+    """Dynamic inverted softmax: exp(beta s) / sum over the bank, where the raw best row is the best of a bank query."""
+    of_bank = oracle_cosines(bank, gallery)
+    hubs = {max(range(len(row)), key=lambda j, r=row: r[j]) for row in of_bank}
+    scores = []
+    for row in oracle_cosines(queries, gallery):
+        if max(range(len(row)), key=lambda j, r=row: r[j]) in hubs:
+            row = [math.exp(beta * s) / sum(math.exp(beta * b[j]) for b in of_bank) for j, s in enumerate(row)]
+        scores.append(row)
+    return scores
+
+
+def oracle_mean_of_best(scores, k):
+    """The mean of the k highest."""
+    best = sorted(scores, reverse=True)[:k]
+    return sum(best) / len(best)
+
+
+def oracle_nnn(queries, bank, gallery, k, alpha):
+    """The score less alpha * mean of the row's k highest similarities to the bank."""
+    bias = [alpha * oracle_mean_of_best(row, k) for row in oracle_cosines(gallery, bank)]
+    return [[s - bias[j] for j, s in enumerate(row)] for row in oracle_cosines(queries, gallery)]
+
+
+def oracle_csls(queries, bank, gallery, k):
+    """2 s - r(query) - r(row), r the mean of the k highest similarities to the other side."""
+    of_row = [oracle_mean_of_best(row, k) for row in oracle_cosines(gallery, bank)]
+    return [
+        [2 * s - oracle_mean_of_best(row, k) - of_row[j] for j, s in enumerate(row)]
+        for row in oracle_cosines(queries, gallery)
+    ]
+
+
+def oracle_remove_mean(vectors):
+    """(v - mean of all) over its norm."""
+    rows = list(vectors.double().numpy())
+    mean = sum(rows) / len(rows)
+    return np.array([(v - mean) / math.sqrt(float((v - mean) @ (v - mean))) for v in rows])
+
+
+# -- graded relevance: ranks of all relevant rows, pair by pair ----------------------------------------------------------
+
+
+def oracle_graded_ranks(scores, gains):
+    """{row: rank} of the rows with a gain: 1 + the rows that stand before it; a lower gain does within 1e-6."""
+
+    def before(x, y):
+        if gains[x] < gains[y]:
+            return scores[x] >= scores[y] - 1e-6
+        if gains[x] > gains[y]:
+            return scores[x] - 1e-6 > scores[y]
+        return scores[x] > scores[y] or (scores[x] == scores[y] and x < y)
+
+    rows = range(len(scores))
+    return {y: 1 + sum(1 for x in rows if x != y and before(x, y)) for y in rows if gains[y] > 0}
+
+
+def oracle_graded(scores, gains, k, exponential=False):
+    """nDCG, hit and precision of one query at each k, and nDCG over the whole gallery."""
+    ranks = oracle_graded_ranks(scores, gains)
+    worth = [2 ** gains[y] - 1 if exponential else gains[y] for y in ranks]
+    top = {at: [r for r in ranks.values() if r <= at] for at in k}
+    return {
+        **{f"ndcg@{at}": oracle_ndcg(list(ranks.values()), worth, at) for at in k},
+        "ndcg": oracle_ndcg(list(ranks.values()), worth, len(scores)),
+        **{f"hit@{at}": float(len(top[at]) > 0) for at in k},
+        **{f"precision@{at}": len(top[at]) / at for at in k},
+    }
+
+
+# -- classification: one query, one label at a time --------------------------------------------------------------------
+
+
+def oracle_class(embeddings, modalities, label, weights=None, parts="all"):
+    """A label's vector from its own values, or from the means of its items; None where it lacks a part."""
+    found = []
+    for m in modalities:
+        rows = [r for r in range(len(embeddings.vectors[m])) if int(embeddings.labels[m][r]) == label]
+        values = [embeddings.vectors[m][r].double().numpy() for r in rows]
+        if not embeddings.per_label(m):
+            items = sorted({int(embeddings.items[m][r]) for r in rows})
+            values = [oracle_compose([(oracle_values(embeddings, m, item, label), 1.0)]) for item in items]
+        found.append((values, (weights or {}).get(m, 1.0)))
+    there = [len(values) > 0 for values, _ in found]
+    return oracle_compose(found) if (all(there) if parts == "all" else any(there)) else None
+
+
+def oracle_classify(queries, classes, seen=(), penalty=0.0):
+    """(top-1, top-5, {label: top-1}) of [(vector, label)] among {label: vector}; ties count against the query."""
+    hits, fives, each = [], [], {}
+    for vector, label in queries:
+        if label in classes:
+            scores = {c: float(np.dot(vector, v)) - (penalty if c in seen else 0.0) for c, v in classes.items()}
+            before = sum(1 for c, s in scores.items() if c != label and s >= scores[label] - 1e-6)
+            hits.append(before == 0)
+            fives.append(before < 5)
+            each.setdefault(label, []).append(before == 0)
+    return (
+        (sum(hits) / len(hits) if hits else None),
+        (sum(fives) / len(fives) if fives else None),
+        {label: sum(right) / len(right) for label, right in each.items()},
+    )
+
+
+def oracle_stacking(queries_seen, queries_unseen, classes, seen):
+    """(best harmonic mean, area under seen against unseen accuracy) over a penalty between any two thresholds."""
+    thresholds = set()
+    for vector, label in [*queries_seen, *queries_unseen]:
+        scores = {c: float(np.dot(vector, v)) for c, v in classes.items()}
+        sign = 1 if label in seen else -1
+        thresholds |= {sign * (scores[label] - s - 1e-6) for c, s in scores.items() if (c in seen) != (label in seen)}
+    cuts = sorted(thresholds)
+    best, points = 0.0, []
+    for penalty in [cuts[0] - 1, *((a + b) / 2 for a, b in pairwise(cuts)), cuts[-1] + 1]:
+        s, u = (
+            sum(each.values()) / len(each)
+            for each in (oracle_classify(q, classes, seen, penalty)[2] for q in (queries_seen, queries_unseen))
+        )
+        points.append((u, s))
+        best = max(best, 2 * s * u / (s + u) if s + u else 0.0)
+    area = sum((u2 - u1) * (s1 + s2) / 2 for (u1, s1), (u2, s2) in pairwise(points))
+    return best, area
+
+
+# -- significance: draws of items one by one, and Holm's procedure as the closed test that it is ------------------------
+
+
+def oracle_drawn_mean(values, owners, counts):
+    """Mean over queries where item o was drawn counts[o] times, with all its queries; None where no query was."""
+    total = number = 0
+    for value, owner in zip(values, owners, strict=True):
+        for _ in range(counts[owner]):
+            total += value
+            number += 1
+    return total / number if number else None
+
+
+def oracle_percentiles(draws, low=0.025, high=0.975):
+    """The two percentiles, linear between draws."""
+    ordered = sorted(draws)
+    ends = []
+    for share in (low, high):
+        place = share * (len(ordered) - 1)
+        below = math.floor(place)
+        above = min(below + 1, len(ordered) - 1)
+        ends.append(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+    return ends
+
+
+def oracle_difference(a, b, draws):
+    """(mean, low, high, se) of mean(a) - mean(b), each (values, owners), over draws that are {owner: count}."""
+    gaps = []
+    for counts in draws:
+        sides = [oracle_drawn_mean(*side, counts) for side in (a, b)]
+        if None not in sides:
+            gaps.append(sides[0] - sides[1])
+    center = sum(gaps) / len(gaps)
+    se = math.sqrt(sum((gap - center) ** 2 for gap in gaps) / (len(gaps) - 1))
+    return sum(a[0]) / len(a[0]) - sum(b[0]) / len(b[0]), *oracle_percentiles(gaps), se
+
+
+def oracle_holm(p):
+    """Largest Bonferroni p of all sets of hypotheses that hold this one: closed testing (Marcus et al. 1976)."""
+    return [
+        max(
+            min(1.0, size * min(p[j] for j in chosen))
+            for size in range(1, len(p) + 1)
+            for chosen in combinations(range(len(p)), size)
+            if i in chosen
+        )
+        for i in range(len(p))
+    ]
+
+
+# -- health: how vectors lie, straight from the definitions ------------------------------------------------------------
+
+
+def oracle_mean_and_covariance(x):
+    """Mean and covariance (over n) of rows, entry by entry."""
+    n, d = len(x), len(x[0])
+    mean = [sum(float(row[k]) for row in x) / n for k in range(d)]
+    entry = lambda k, m: sum((float(row[k]) - mean[k]) * (float(row[m]) - mean[m]) for row in x) / n  # noqa: E731
+    return np.array(mean), np.array([[entry(k, m) for m in range(d)] for k in range(d)])
+
+
+def oracle_gaps(x, y):
+    """Distance of the means; squared Fréchet distance of the Gaussians over what it is without a common direction."""
+    (mean_x, c_x), (mean_y, c_y) = oracle_mean_and_covariance(x), oracle_mean_and_covariance(y)
+    apart = sum((p - q) ** 2 for p, q in zip(mean_x, mean_y, strict=True))
+    overlap = sum(math.sqrt(max(0.0, v.real)) for v in np.linalg.eigvals(c_x @ c_y))
+    most = apart + sum(c_x[k][k] + c_y[k][k] for k in range(len(c_x)))
+    return math.sqrt(apart), (most - 2 * overlap) / most
+
+
+def oracle_effective_dimension(x):
+    """Exp of the entropy of the eigenvalues of the covariance, as shares."""
+    values = [v for v in np.linalg.eigvalsh(oracle_mean_and_covariance(x)[1]) if v > 1e-15]
+    return math.exp(-sum(v / sum(values) * math.log(v / sum(values)) for v in values))
+
+
+def oracle_uniformity(x):
+    """Log of the mean over pairs of rows of exp(-2 |x - y|^2)."""
+    pairs = list(combinations(range(len(x)), 2))
+    near = [math.exp(-2 * sum((float(p) - float(q)) ** 2 for p, q in zip(x[i], x[j], strict=True))) for i, j in pairs]
+    return math.log(sum(near) / len(near))
+
+
+def oracle_separation(x, y, matches):
+    """Mean and deviation of the cosines that match, of the others, and their d'."""
+    sides = []
+    for wanted in (True, False):
+        s = [float(np.dot(x[i], y[j])) for i in range(len(x)) for j in range(len(y)) if ((i, j) in matches) == wanted]
+        mean = sum(s) / len(s)
+        sides.append((mean, math.sqrt(sum((v - mean) ** 2 for v in s) / len(s))))
+    (match, match_sd), (other, other_sd) = sides
+    return *sides, (match - other) / math.sqrt((match_sd**2 + other_sd**2) / 2)
+
+
+def oracle_repeats(x, owners):
+    """Share of rows with the most frequent vector that two owners show, and of rows whose vector another one shows."""
+    same = [[j for j in range(len(x)) if math.dist(x[i], x[j]) <= 1e-5] for i in range(len(x))]
+    repeated = [group for group in same if len({owners[j] for j in group}) > 1]
+    return max((len(group) for group in repeated), default=0) / len(x), len(repeated) / len(x)
+
+
+# -- calibrated composition and late fusion of ranks -------------------------------------------------------------------
+
+
+def oracle_means(embeddings, modality):
+    """{item: unit mean of its values, or of its label's}; {label: ...} where no modality has items."""
+    names = [m for m in embeddings.modalities if int((embeddings.items[m] >= 0).sum())]
+    owners = {}
+    for m in names or embeddings.modalities:
+        for r in range(len(embeddings.vectors[m])):
+            label = -1 if embeddings.labels is None else int(embeddings.labels[m][r])
+            owners[int(embeddings.items[m][r]) if names else label] = label
+    found = {}
+    for owner in sorted(owners):
+        values = oracle_values(embeddings, modality, owner if names else -1, owners[owner])
+        if values:
+            found[owner] = oracle_compose([(values, 1.0)])
+    return found, owners
+
+
+def oracle_concentrations(embeddings, parts, target):
+    """Log concentrations of the parts about the target, less their mean, shrunk by n / (n + 20)."""
+    goals, _ = oracle_means(embeddings, target)
+    logs, counts = [], []
+    for part in parts:
+        sides, _ = oracle_means(embeddings, part)
+        both = [owner for owner in sides if owner in goals]
+        r = 0.01
+        if both:
+            q, g = (sum(side.values()) / len(side) for side in (sides, goals))
+            r = sum(float((sides[o] - q) @ (goals[o] - g)) for o in both) / len(both)
+            r = min(max(r, 0.01), 0.999)
+        logs.append(math.log(r * embeddings.dim / (1 - r * r)))
+        counts.append(len(both))
+    known = [x for x, n in zip(logs, counts, strict=True) if n] or logs
+    mean = sum(known) / len(known)
+    return [(x - mean) * n / (n + 20) for x, n in zip(logs, counts, strict=True)]
+
+
+def oracle_calibration_loss(embeddings, parts, target, log_weights, prior):
+    """Minus the log posterior of weights, best temperatures put in; for targets of one value an item (a label)."""
+    sides = [oracle_means(embeddings, part)[0] for part in parts]
+    goals, owners = oracle_means(embeddings, target)
+    by_label = embeddings.per_label(target)
+    sets = [(a, b) for a in range(len(parts)) for b in range(a + 1, len(parts))]
+    sets += [tuple(range(len(parts)))] if len(parts) > 2 else []
+    terms = []
+    for members in sets:
+        asked = [o for o in goals if all(o in sides[p] for p in members)]
+        label_only = not by_label and all(embeddings.per_label(parts[p]) for p in members)
+        share = [math.exp(log_weights[p]) for p in members]
+        rivals = []  # of each query: the scores of the others less that of the match
+        for o in asked:
+            q = sum(w * sides[p][o] for w, p in zip(share, members, strict=True)) / sum(share)
+            columns = {owners[g] if by_label else g: v for g, v in goals.items()}
+            own = owners[o] if by_label else o
+            others = [g for g in columns if g != own and not (label_only and owners[g] == owners[o] >= 0)]
+            rivals.append([float(q @ columns[g]) - float(q @ columns[own]) for g in others])
+        if not asked:
+            continue
+
+        def loss(log_scale, rivals=rivals):
+            return sum(math.log(1 + sum(math.exp(math.exp(log_scale) * s) for s in row)) for row in rivals)
+
+        low, high = -6.0, 6.0
+        for _ in range(40):  # convex in the scale, so of one valley in its logarithm
+            a, b = low + (high - low) / 3, high - (high - low) / 3
+            low, high = (low, b) if loss(a) < loss(b) else (a, high)
+        terms.append(loss((low + high) / 2))
+    change = [w - p for w, p in zip(log_weights, prior, strict=True)]
+    mean = sum(change) / len(change)
+    return sum(terms) / max(1, len(terms)) + sum((c - mean) ** 2 for c in change) / (2 * 0.5**2)
+
+
+def oracle_reciprocal_ranks(parts, gallery, owners, k, weights):
+    """{owner: score} of one query: (k + 1) / (k + rank), weighted; an owner's rank is that of its best value."""
+    total = dict.fromkeys(sorted(set(owners)), 0.0)
+    for vector, weight in zip(parts, weights, strict=True):
+        best = {}
+        for row, owner in zip(gallery, owners, strict=True):
+            best[owner] = max(best.get(owner, -math.inf), float(np.dot(vector, row)))
+        for owner in best:
+            rank = sum(1 for other in best if best[other] >= best[owner])
+            total[owner] += weight * (k + 1) / (k + rank) / sum(weights)
+    return total

@@ -1,6 +1,7 @@
 """The whole way through in Python: every kind of column, missing and several values, from rows to hits and back."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from manymodal import ManymodalError
 from manymodal.demo.faces import FACES
 from manymodal.demo.glyphs import GLYPH_CONFIG, glyph_table
 from manymodal.objectives import PCMR
+from manymodal.showing import names_of
 
 SETTINGS = {"epochs": 3, "batch_size": 8}
 
@@ -159,7 +161,7 @@ def test_an_objective_itself_and_folders_as_strings(cache, tmp_path):
     space.fit(data, epochs=2, folder=str(tmp_path), checkpoint_seconds=0, device="cpu", cache=str(cache))
     assert space.objective.lam == 5 and (tmp_path / "checkpoint.pt").exists()
     space.evaluate(data, progress=lambda done, of: None).save(tmp_path / "report")
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["settings"] == {}
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["settings"] == {"bootstrap": 1000}
 
 
 def test_it_overfits_glyphs(cache):
@@ -179,14 +181,15 @@ def test_it_overfits_glyphs(cache):
     assert space.notes == ["no dev rows with a match: the last weights were kept, not the best"]
     report = space.evaluate(data, "train")
     missed = {str(e.direction): e["hit@1"] for e in report.directions if e["hit@1"] <= 0.95}
-    assert not missed and len(report.directions) == 15  # six singles in two units, and three combined
+    assert not missed and len(report.directions) == 21  # six singles and three to the rest in two units, three pairs
 
 
 # -- save and load -----------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_space_is_three_plain_files(pets, saved):
-    assert sorted(path.name for path in saved.iterdir()) == ["README.md", "config.json", "weights.safetensors"]
+def test_a_saved_space_is_four_plain_files(pets, saved):
+    names = sorted(path.name for path in saved.iterdir())
+    assert names == ["README.md", "bank.safetensors", "config.json", "weights.safetensors"]
     config = json.loads((saved / "config.json").read_text())
     assert config["schema"]["modalities"]["meaning"]["per"] == "label"
     assert config["fingerprint"] == pets[1].fingerprint
@@ -311,7 +314,7 @@ def test_a_values_own_item_and_place_are_found(pets):
 def test_hits_say_why_they_were_found(pets):
     data, space = pets
     query = {"captions": "green stroke", "photo": samples.picture(5)}
-    hits = space.search(query, "speech", data, k=5)
+    hits = space.search(query, "speech", data, k=5, calibrated=False)
     assert len(hits) == 5 and [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     part = vector_of(space, captions=["green stroke"], photo={"bytes": samples.picture(5), "path": None})
     gallery = space.encode(data)
@@ -330,7 +333,7 @@ def test_weights_and_what_hits_should_be_without(pets):
     value = space.encode(data).vectors["trace"][0]
 
     def score(**options):
-        hits = space.search(query, "trace", data, k=99, **options)
+        hits = space.search(query, "trace", data, k=99, calibrated=False, **options)
         return next(hit for hit in hits if hit.id == "a0")
 
     weighted = normalize(part["captions"] + 0.25 * part["photo"], dim=0)
@@ -422,3 +425,73 @@ def test_a_fit_forgets_the_galleries_of_the_space_before(cache):
     assert [hit.score for hit in before] != [hit.score for hit in after]
     fresh = mm.read_collection(samples.rows(), schema=space.schema)
     assert after == space.search({"captions": "red"}, "photo", fresh, k=3)
+
+
+# -- what a space keeps beside its weights -------------------------------------------------------------------------------
+
+
+def test_a_fitted_space_keeps_train_embeddings_and_calibrated_weights(pets, saved):
+    data, space = pets
+    same(space.reference.bank, space.encode(data, "train"))  # few enough to keep them all
+    targets = space.reference.calibration.weights
+    assert set(targets) <= set(space.schema.modalities) and all(m not in weights for m, weights in targets.items())
+    loaded = mm.load(saved)
+    assert loaded.reference.calibration == space.reference.calibration
+    same(loaded.reference.bank, space.reference.bank, tolerance=1e-3)  # kept in half precision
+    assert "bank.safetensors" in (saved / "README.md").read_text()
+
+
+def test_a_space_of_an_earlier_version_is_calibrated_anew(pets, saved, tmp_path):
+    data, space = pets
+    shutil.copytree(saved, tmp_path / "old")
+    (tmp_path / "old" / "bank.safetensors").unlink()
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["calibration"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    old = mm.load(tmp_path / "old")
+    assert old.reference.bank is None and old.reference.calibration is None
+    assert all(entry.calibrated is None for entry in old.evaluate(data, bootstrap=None).directions)
+    with pytest.raises(ManymodalError, match=r"space.calibrate\(data\)"):
+        old.search({"captions": "a red disc"}, "photo", data, correct="nnn")
+    assert old.calibrate(data).reference.calibration == space.reference.calibration
+
+
+def test_a_search_weighs_parts_as_calibrated_and_by_the_users_word(pets):
+    data, space = pets
+    parts = {"captions": "a red disc", "features": [1.0] * 6}
+    worth = space.reference.calibration.of(list(parts), ["photo"])
+    calibrated = space.search(parts, "photo", data)
+    by_hand = space.search(parts, "photo", data, weights=worth, calibrated=False)
+    assert [(h.id, pytest.approx(h.score)) for h in calibrated] == [(h.id, h.score) for h in by_hand]
+    twice = {name: 2 * weight for name, weight in worth.items()}
+    assert space.search(parts, "photo", data, weights=dict.fromkeys(parts, 2.0))[0].score == pytest.approx(
+        space.search(parts, "photo", data, weights=twice, calibrated=False)[0].score
+    )
+
+
+@pytest.mark.parametrize("method", ["qb_norm", "nnn", "csls", "mean_removal"])
+def test_a_corrected_search_is_the_corrected_evaluation(pets, method):
+    data, space = pets
+    (entry,) = space.evaluate(data, "train", directions=["features->photo"], unit="value", correct=[method]).directions
+    embeddings = space.encode(data, "train")
+    hits = []
+    for item in set(embeddings.items["features"].tolist()) & set(embeddings.items["photo"].tolist()):
+        query = {"features": data.value_of("features", data.ids[item])[0]}
+        found = space.search(query, "photo", data, 1, split="train", correct=method)
+        hits.append(found[0].id == data.ids[item])
+    assert entry.queries == len(hits) and entry.corrected[method]["hit@1"] == pytest.approx(sum(hits) / len(hits))
+
+
+def test_values_are_shown_in_a_report(pets):
+    data, space = pets
+    embeddings, ordinals = space.encode_with_ordinals(data, "test")
+    names = names_of(data, embeddings, ordinals)
+    for m in embeddings.modalities:
+        for row in range(len(embeddings.vectors[m])):
+            shown = names.show(m, row)
+            assert shown.text and (shown.picture is not None) == (m in ("photo", "trace"))
+    row = 1
+    item, place = int(embeddings.items["captions"][row]), int(ordinals["captions"][row])
+    assert names.show("captions", row).text == samples.rows()[item]["captions"][place]
+    label = data.label_names[int(embeddings.labels["meaning"][0])]
+    assert names.show("meaning", 0).text == samples.MEANINGS[label]

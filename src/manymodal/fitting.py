@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import torch
 
+from .calibration import Calibration, calibrate
 from .collection import Collection
+from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import ManymodalError
 from .evaluation import evaluate
-from .evaluation.directions import default_directions
+from .evaluation.directions import singles
 from .matching import keys
 from .objectives import Objective
 from .preparing import embed, prepare
@@ -22,6 +25,27 @@ from .training import Batch, History, ItemSampler, TrainSettings, diagnose, trai
 from .training.step import divergence_told
 
 DEV_ITEMS = 2000  # looked at in each validation, so that its cost is bounded
+BANK_ITEMS = 2000  # train items whose embeddings a space keeps
+
+
+@dataclass
+class Reference:
+    """What a fitted space keeps beside its weights, so that it can be used well without its data.
+
+    Args:
+        bank: embeddings of some train items, for corrections of hubness and of means.
+        calibration: how much a modality should weigh in a combined query, fitted on dev.
+    """
+
+    bank: Embeddings | None = None
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, towers: Towers, train: Batch, dev: Batch | None, device: str = "cpu") -> Reference:
+        """Of a fitted space, from its train and dev rows; without dev rows nothing is calibrated."""
+        with divergence_told():
+            bank = embed(towers, of_items(train, spread(train, BANK_ITEMS)), device)
+            return cls(bank, None if dev is None else calibrate(embed(towers, dev, device)))
 
 
 def fit_space(
@@ -34,8 +58,8 @@ def fit_space(
     resume: bool,
     device: str | None,
     processes: Processes,
-) -> tuple[History, list[str]]:
-    """Train the towers in place; what happened, and what was noticed, in words."""
+) -> tuple[History, list[str], Reference]:
+    """Train the towers in place; what happened, what was noticed, in words, and what to keep beside the weights."""
     place = usable_device(device)
     with processes.first_alone():  # fills the feature store
         rows = {m: prepare(towers[m], data, m, "train", store) for m in towers.names}
@@ -59,6 +83,7 @@ def fit_space(
             resume=resume,
             device=place,
         )
+        reference = Reference.of(towers, rows, dev, place)
     finally:
         towers.to("cpu"), objective.to("cpu")
     notes = [] if dev else ["no dev rows with a match: the last weights were kept, not the best"]
@@ -72,7 +97,8 @@ def fit_space(
         notes.append(f"{why} after epoch {len(history.epochs)} of {settings.epochs}; {kept}")
     sample = dev or {m: r.take(torch.arange(min(len(r), DEV_ITEMS))) for m, r in rows.items()}
     with divergence_told():
-        return history, notes + diagnose(history.epochs, embed(towers, sample))
+        notes += diagnose(history.epochs, embed(towers, sample))
+    return history, notes + list(reference.calibration.notes if reference.calibration else ()), reference
 
 
 def usable_device(asked: str | None) -> str:
@@ -96,13 +122,23 @@ def dev_rows(towers: Towers, data: Collection, store: FeatureStore) -> Batch | N
     """The rows of the dev items (of many, evenly spread ones); None where no value matches one of another modality."""
     if not (data.split == "dev").any():
         return None
-    items = torch.as_tensor(data.rows("dev"))
-    allowed = items[:: -(-len(items) // DEV_ITEMS)]
-    rows = {}
-    for m in towers.names:
-        all_rows = prepare(towers[m], data, m, "dev", store)
-        rows[m] = all_rows if all_rows.per_label else all_rows.take(torch.isin(all_rows.items, allowed).nonzero()[:, 0])
+    rows = {m: prepare(towers[m], data, m, "dev", store) for m in towers.names}
+    rows = of_items(rows, spread(rows, DEV_ITEMS))
     return rows if _matches(rows) else None
+
+
+def of_items(rows: Batch, items: torch.Tensor) -> Batch:
+    """The rows of these items; those of label modalities all stay."""
+    return {
+        m: one if one.per_label else one.take(torch.isin(one.items, items).nonzero()[:, 0]) for m, one in rows.items()
+    }
+
+
+def spread(rows: Batch, most: int) -> torch.Tensor:
+    """(n,) at most that many of the items that have a value, evenly spread over all of them."""
+    items: torch.Tensor = torch.cat([one.items for one in rows.values()]).unique()
+    items = items[items >= 0]
+    return items[:: max(1, -(-len(items) // most))]
 
 
 def _matches(rows: Batch) -> bool:
@@ -119,7 +155,6 @@ def mean_mrr(towers: Towers, rows: Batch, device: str) -> float:
     """Mean mrr of the single directions that have a query (there is one), by item (by label for label modalities)."""
     with divergence_told():
         embeddings = embed(towers, rows, device)
-    singles = [one for one in default_directions(embeddings, "item") if len(one.query) == 1]
-    entries = evaluate(embeddings, directions=singles)
+    entries = evaluate(embeddings, directions=singles(embeddings, "item"))
     scores = [entry.metrics["mrr"] for entry in entries if entry.metrics["mrr"] is not None]
     return sum(scores) / len(scores)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from .errors import ManymodalError
 from .files import replacing_folder, write_tensors
 
 META, FORMAT = "meta.json", 1
+ITEMS, LABELS = "items.parquet", "labels.parquet"
+OWN_COLUMNS = ("item", "id", "split", "label")  # of items.parquet; the others are the user's
 
 
 def save_embeddings(
@@ -66,11 +69,11 @@ def save_embeddings(
             if embeddings.labels is not None:
                 content["labels"] = embeddings.labels[m]
             write_tensors(aside / f"{m}.safetensors", {key: tensor.contiguous() for key, tensor in content.items()})
-        pq.write_table(pa.table({**table, **plain}), aside / "items.parquet")
+        pq.write_table(pa.table({**table, **plain}), aside / ITEMS)
         names_of_labels = {"label": pa.array(range(len(data.label_names)), pa.int64()), "name": data.label_names}
         pq.write_table(
             pa.table(names_of_labels, schema=pa.schema({"label": pa.int64(), "name": pa.string()})),
-            aside / "labels.parquet",
+            aside / LABELS,
         )
         meta = {
             "format": FORMAT,
@@ -84,24 +87,68 @@ def save_embeddings(
         (aside / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_embeddings(folder: Path) -> Embeddings:
-    """The embeddings in a folder; its `items.parquet` says whose they are.
+class Saved(NamedTuple):
+    """What a folder of embeddings holds, as it is stored.
+
+    Args:
+        tensors: {modality: {"vectors": (n, d) float, "items": (n,) int64, "values": (n,) int64, "labels" where there
+            are any: (n,) int64}}.
+        items: Arrow table of `items.parquet`, a row for each item, also for those without a value.
+        label_names: the label of each code.
+        space: fingerprint of the space that made them; None where none did.
+        split: the only one that was embedded; None for all.
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    items: Any
+    label_names: list[str]
+    space: str | None
+    split: str | None
+
+    def each(self, key: str) -> dict[str, Tensor]:
+        """{modality: tensor of that key}, of the modalities that have it."""
+        return {m: part[key] for m, part in self.tensors.items() if key in part}
+
+
+def read_folder(folder: Path) -> Saved:
+    """What `save_embeddings` wrote to a folder.
 
     Raises:
         ManymodalError: the folder holds no embeddings, or they are damaged.
     """
+    import pyarrow.parquet as pq
     from safetensors.torch import load_file
 
     if not (folder / META).is_file():
         raise ManymodalError(f"{folder} has no {META}: not a folder of embeddings. `manymodal embed` makes one")
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        parts = {m: load_file(folder / f"{m}.safetensors") for m in meta["modalities"]}
-    except Exception as error:  # json and safetensors each have their own
+        saved = Saved(
+            {m: load_file(folder / f"{m}.safetensors") for m in meta["modalities"]},
+            pq.ParquetFile(folder / ITEMS).read(),
+            pq.ParquetFile(folder / LABELS).read()["name"].to_pylist(),
+            meta["space"],
+            meta["split"],
+        )
+        for name, part in saved.tensors.items():
+            _check_is_there(f"{name}.safetensors", part, ("vectors", "items", "values"))
+        _check_is_there(ITEMS, saved.items.column_names, OWN_COLUMNS)
+    except Exception as error:  # json, safetensors and Parquet each have their own
         raise ManymodalError(f"{folder} holds damaged embeddings ({error}); make them again") from error
-    labels = {m: part["labels"] for m, part in parts.items() if "labels" in part}
-    return Embeddings(
-        {m: part["vectors"] for m, part in parts.items()},
-        {m: part["items"] for m, part in parts.items()},
-        labels or None,
-    )
+    return saved
+
+
+def load_embeddings(folder: Path) -> Embeddings:
+    """The embeddings in a folder; its `items.parquet` says whose they are.
+
+    Raises:
+        ManymodalError: the folder holds no embeddings, or they are damaged.
+    """
+    saved = read_folder(folder)
+    return Embeddings(saved.each("vectors"), saved.each("items"), saved.each("labels") or None)
+
+
+def _check_is_there(file: str, found: Container[str], needed: Iterable[str]) -> None:
+    lacking = [name for name in needed if name not in found]
+    if lacking:
+        raise ManymodalError(f"{file} lacks {', '.join(lacking)}")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .calibration import Calibration
+from .centring import centred, means
 from .collection import Collection, Schema
-from .compose import Part, compose, cosines, rows_of
+from .compose import Part, compose, compose_items, cosines, rows_of
 from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import BadValue, ManymodalError
+from .evaluation.sides import CORRECTIONS, MEAN_REMOVAL
+from .hubness import corrected, fit_correction
 from .index import exact
 from .index.exact import Hit
 from .preparing import embed_packed, pack
@@ -88,13 +93,60 @@ class Gallery(NamedTuple):
     ordinals: Tensor
 
 
-def search_gallery(gallery: Gallery, parts: Sequence[Part], data: Collection, k: int) -> list[Hit]:
+def calibrated_parts(parts: Sequence[Part], target: str, calibration: Calibration) -> list[Part]:
+    """The parts with what each modality is worth for this target multiplied into its weight.
+
+    What hits should be without keeps its weight, and so does the only part that is asked with.
+    """
+    asked = [part.modality for part in parts if part.weight > 0]
+    if len(asked) < 2:
+        return list(parts)
+    worth = calibration.of(asked, [target])
+    return [replace(part, weight=part.weight * worth[part.modality]) if part.weight > 0 else part for part in parts]
+
+
+def corrected_sides(
+    gallery: Gallery, parts: Sequence[Part], method: str, bank: Embeddings | None
+) -> tuple[Tensor, Tensor]:
+    """The composed query (d',) and the gallery (m, d') whose dot products are the corrected scores.
+
+    Raises:
+        ManymodalError: an unknown method, or a space without a bank.
+    """
+    if method not in CORRECTIONS:
+        raise ManymodalError(f"correction {method!r}; allowed are {', '.join(CORRECTIONS)}")
+    if bank is None:
+        raise ManymodalError(
+            f"{method} needs embeddings of train items, which this space has not kept; space.calibrate(data) takes them"
+        )
+    vectors = gallery.embeddings.vectors[gallery.target]
+    if method == MEAN_REMOVAL:
+        mean = means(bank)
+        parts = [replace(part, vectors=centred(part.vectors, mean[part.modality])) for part in parts]
+        return compose(parts), centred(vectors, mean[gallery.target])
+    asked = {part.modality: part.weight for part in parts if part.weight > 0 and len(part.vectors)}
+    if not asked:
+        raise ManymodalError(f"{method} needs a part of positive weight: its bank is asked the same way as the query")
+    of_bank = compose_items(bank, list(asked), asked)
+    queries, vectors = corrected(fit_correction(method, of_bank.vectors, vectors), compose(parts)[None], vectors)
+    return queries[0], vectors
+
+
+def search_gallery(
+    gallery: Gallery,
+    parts: Sequence[Part],
+    data: Collection,
+    k: int,
+    correct: str | None = None,
+    bank: Embeddings | None = None,
+) -> list[Hit]:
     """The k items nearest to the composed parts, by their best value in the target modality."""
     vectors, items, labels = rows_of(gallery.embeddings, gallery.target)
     by_label = gallery.embeddings.per_label(gallery.target) and labels is not None
     owners = labels if by_label and labels is not None else items  # (m,)
+    query, searched = (compose(parts), vectors) if correct is None else corrected_sides(gallery, parts, correct, bank)
     hits = []
-    for owner, row, score in exact.search(vectors, owners, compose(parts), k):
+    for owner, row, score in exact.search(searched, owners, query, k):
         id, columns = (data.label_names[owner], {}) if by_label else (data.ids[owner], data.columns(owner))
         hits.append(Hit(id, score, int(gallery.ordinals[row]), cosines(parts, vectors[row]), columns))
     return hits

@@ -8,6 +8,7 @@ others mostly differ in the last bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -65,16 +66,27 @@ def ranks(queries: Tensor, gallery: Tensor, query_keys: Tensor, gallery_keys: Te
             "needed: one key a row"
         )
     queries, gallery = queries.detach().float(), gallery.detach().float()
+    return ranks_of(lambda rows: queries[rows] @ gallery.T, query_keys, gallery_keys, block)
+
+
+def ranks_of(scores: Callable[[slice], Tensor], query_keys: Tensor, gallery_keys: Tensor, block: int = BLOCK) -> Ranks:
+    """The same from scores of any origin.
+
+    Args:
+        scores: from a slice of the n queries to their scores (b, m) float32; a tensor of its own, it is written over.
+        query_keys: (n,) int64.
+        gallery_keys: (m,) int64.
+        block: how many scores to hold at a time; at least one query's are.
+    """
     i, j = matching_pairs(query_keys, gallery_keys)  # (p,)
-    matches = torch.bincount(i, minlength=len(queries))  # (n,)
+    matches = torch.bincount(i, minlength=len(query_keys))  # (n,)
     offsets = torch.cat([matches.new_zeros(1), matches.cumsum(0)])  # (n + 1,)
     parts = [i.new_empty(0)]
-    size = max(1, block // max(1, len(gallery)))
-    for start in range(0, len(queries), size):
-        end = min(start + size, len(queries))
+    size = max(1, block // max(1, len(gallery_keys)))
+    for start in range(0, len(query_keys), size):
+        end = min(start + size, len(query_keys))
         pairs = slice(int(offsets[start]), int(offsets[end]))
-        scores = queries[start:end] @ gallery.T  # (b, m)
-        parts.append(_ranks_of_block(scores, i[pairs] - start, j[pairs], matches[start:end]))
+        parts.append(_ranks_of_block(scores(slice(start, end)), i[pairs] - start, j[pairs], matches[start:end]))
     return Ranks(torch.cat(parts), offsets)
 
 
@@ -90,9 +102,11 @@ def _ranks_of_block(scores: Tensor, i: Tensor, j: Tensor, matches: Tensor) -> Te
     own = own.sort(dim=1, descending=True).values  # (b, most)
     scores[i, j] = -torch.inf  # what is left are the non-matches
     bar = own - TOLERANCE
+    dtype = torch.float32 if scores.shape[1] < 2**24 else torch.float64
     if most < MANY:
-        columns = [(scores >= bar[:, k : k + 1]).sum(dim=1, dtype=torch.int32) for k in range(most)]
-        rivals = torch.stack(columns, dim=1)  # (b, most)
+        at_least = torch.empty_like(scores)  # 1 or 0: floats add up faster than booleans, and exactly below 2^24 rows
+        columns = [torch.ge(scores, bar[:, k : k + 1], out=at_least).sum(dim=1, dtype=dtype) for k in range(most)]
+        rivals = torch.stack(columns, dim=1).long()  # (b, most)
     else:
         rivals = scores.shape[1] - torch.searchsorted(scores.sort(dim=1).values, bar)  # (b, most)
     place = torch.arange(1, most + 1, device=i.device)  # (most,) a match and those ahead of it

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from .calibration import Calibration
 from .collection import Schema
+from .embeddings import Embeddings
 from .errors import ManymodalError
 from .files import replacing_folder, write_tensors
+from .fitting import Reference
 from .objectives import objective_spec
 from .towers import Tower, Towers
 from .training import History, TrainSettings
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from .space import Space
 
 FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
+CONFIG, WEIGHTS, BANK, CARD = "config.json", "weights.safetensors", "bank.safetensors", "README.md"
 
 
 def save_space(space: Space, folder: Path, overwrite: bool) -> str:
@@ -44,9 +47,12 @@ def save_space(space: Space, folder: Path, overwrite: bool) -> str:
         "train": space.settings.model_dump(mode="json"),
         "history": asdict(space.history),
         "notes": space.notes,
+        "calibration": space.reference.calibration and space.reference.calibration.to_dict(),
     }
     with replacing_folder(folder) as aside:
         write_tensors(aside / WEIGHTS, weights)
+        if space.reference.bank is not None:
+            write_tensors(aside / BANK, _flat(space.reference.bank))
         digest = hashlib.blake2b((aside / WEIGHTS).read_bytes(), digest_size=12)
         digest.update(json.dumps({key: config[key] for key in ("dim", "schema", "towers")}, sort_keys=True).encode())
         config["fingerprint"] = digest.hexdigest()
@@ -86,6 +92,11 @@ def load_space(cls: type[Space], folder: Path) -> Space:
         _restore(space.objective, weights, "objective.", config["objective_state"])
         space.settings, space.history = TrainSettings(**config["train"]), History(**config["history"])
         space.notes, space.fingerprint = config["notes"], config["fingerprint"]
+        calibration = config.get("calibration")  # not there in spaces of earlier versions, nor is the bank
+        space.reference = Reference(
+            _embeddings(load_file(folder / BANK)) if (folder / BANK).exists() else None,
+            calibration and Calibration.of_dict(calibration),
+        )
     except ManymodalError:
         raise
     except Exception as error:  # json, safetensors, torch and pydantic each have their own
@@ -93,6 +104,26 @@ def load_space(cls: type[Space], folder: Path) -> Space:
         raise ManymodalError(f"{folder} is a damaged space ({reason}); restore it from a copy, or fit again") from error
     space.towers.eval(), space.objective.eval()
     return space
+
+
+def _flat(embeddings: Embeddings) -> dict[str, torch.Tensor]:
+    """Embeddings as the tensors of one file; half precision is plenty for means and neighbours."""
+    flat = {}
+    for m in embeddings.modalities:
+        flat[f"vectors/{m}"], flat[f"items/{m}"] = embeddings.vectors[m].half(), embeddings.items[m]
+        if embeddings.labels is not None:
+            flat[f"labels/{m}"] = embeddings.labels[m]
+    return {name: tensor.contiguous() for name, tensor in flat.items()}
+
+
+def _embeddings(flat: dict[str, torch.Tensor]) -> Embeddings:
+    """What `_flat` took apart, of unit norm again."""
+
+    def part(what: str) -> dict[str, torch.Tensor]:
+        return {name.removeprefix(what): tensor for name, tensor in flat.items() if name.startswith(what)}
+
+    vectors = {m: v.float() for m, v in part("vectors/").items()}
+    return Embeddings.normalized(vectors, part("items/"), part("labels/") or None)
 
 
 def _tensors(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
@@ -130,6 +161,7 @@ def card(space: Space, name: str) -> str:
         f"- objective: `{json.dumps(objective_spec(space.objective))}`",
         f"- trained for {len(space.history.epochs)} epochs of at most {space.settings.epochs}, seed {space.seed}",
         f"- mean mrr of the single directions on dev: {_figure(space.history.best)}",
+        *_kept_beside(space),
         *(f"- noticed: {note}" for note in space.notes),
         "",
         "```python",
@@ -142,6 +174,16 @@ def card(space: Space, name: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _kept_beside(space: Space) -> list[str]:
+    bank, calibration = space.reference.bank, space.reference.calibration
+    said = []
+    if bank is not None:
+        said.append(f"- {BANK}: embeddings of {len(bank):,} training values, for corrections of hubness and means")
+    if calibration is not None:
+        said.append(f"- combined queries: weights calibrated on {calibration.items:,} dev items are in {CONFIG}")
+    return said
 
 
 def _figure(value: float | None) -> str:

@@ -15,13 +15,14 @@ from .embeddings import Embeddings
 from .encoders.base import Encoder
 from .encoders.store import FeatureStore
 from .errors import ManymodalError
-from .evaluation import Report, evaluate
-from .fitting import fit_space
+from .evaluation import Report
+from .fitting import Reference, dev_rows, fit_space
 from .index.exact import Hit
+from .measuring import measure_space
 from .objectives import make_objective
 from .preparing import choose_encoder, embed, prepare, prepare_with_ordinals
 from .processes import ONE, Processes
-from .querying import Gallery, query_parts, search_gallery
+from .querying import Gallery, calibrated_parts, query_parts, search_gallery
 from .saving import load_space, save_space
 from .towers import Tower, Towers
 from .training import History, TrainSettings
@@ -41,6 +42,7 @@ class Space:
         self.settings = TrainSettings(seed=seed)  # of the last fit
         self.history = History()
         self.notes: list[str] = []  # what the last fit noticed, in words
+        self.reference = Reference()  # of the last fit: what composes and corrects queries best
         self.fingerprint: str | None = None  # of what is on disk; None while this space differs from it
         self._galleries: weakref.WeakKeyDictionary[Collection, dict[str, Gallery]] = weakref.WeakKeyDictionary()
 
@@ -144,7 +146,7 @@ class Space:
         self.settings = TrainSettings.of({"seed": self.seed, **settings})
         self.seed = self.settings.seed
         self._changed()
-        self.history, self.notes = fit_space(
+        self.history, self.notes, self.reference = fit_space(
             self.towers,
             data,
             self.objective,
@@ -187,26 +189,43 @@ class Space:
             rows[m], ordinals[m] = prepare_with_ordinals(self.towers[m], data, m, split, store)
         return embed(self.towers, rows), ordinals
 
+    def calibrate(self, data: Collection, cache: Path | str | None = None) -> Space:
+        """Estimate anew what `fit` leaves behind: calibrated weights from dev, a bank of embeddings from train.
+
+        For a space of an earlier version, or for other data than it was fitted to.
+
+        Args:
+            data: read with this space's schema, with train rows.
+            cache: folder of the feature store; None for the user's cache folder.
+        """
+        store = FeatureStore(cache)
+        train = {m: prepare(self.towers[m], data, m, "train", store) for m in self.towers.names}
+        self.reference = Reference.of(self.towers, train, dev_rows(self.towers, data, store))
+        self.fingerprint = None
+        return self
+
     def evaluate(
-        self, data: Collection, split: str = "test", cache: Path | str | None = None, **options: Any
+        self,
+        data: Collection,
+        split: str = "test",
+        cache: Path | str | None = None,
+        *,
+        calibrated: bool = True,
+        bootstrap: int | None = 1000,
+        **options: Any,
     ) -> Report:
-        """How well every direction finds its matches among the rows of a split.
+        """How well every direction finds its matches among the rows of a split, and what is worth knowing beside that.
 
         Args:
             data: read with this space's schema.
             split: which rows; "all" for every one.
             cache: folder of the feature store; None for the user's cache folder.
-            options: of `manymodal.evaluation.evaluate`: directions, unit, match, parts, k, bootstrap.
+            calibrated: measure combined queries with calibrated weights too, where the space has some.
+            bootstrap: draws for intervals; None for none.
+            options: of `manymodal.evaluate`: directions, unit, match, parts, k, correct, relevance, seed.
         """
-        rows = data.rows(split)
-        embeddings = self.encode(data, split, cache=cache)
-        entries = evaluate(embeddings, items=torch.as_tensor(rows), same_source=self.schema.same_source, **options)
-        settings = {
-            name: value
-            for name, value in options.items()
-            if name not in ("directions", "progress") and value is not None
-        }
-        return Report(split, len(rows), entries, self.seed, self.fingerprint, settings)
+        found = self.encode_with_ordinals(data, split, cache=cache)
+        return measure_space(self, data, split, *found, calibrated, bootstrap=bootstrap, **options)
 
     def search(
         self,
@@ -218,6 +237,8 @@ class Space:
         weights: Mapping[str, float] | None = None,
         without: Mapping[str, Any] | None = None,
         split: str | None = None,
+        calibrated: bool = True,
+        correct: str | None = None,
         cache: Path | str | None = None,
     ) -> list[Hit]:
         """The k items of `data` whose values in the target modality are nearest to the composed query.
@@ -228,9 +249,13 @@ class Space:
             target: modality to search in.
             data: read with this space's schema.
             k: how many items at most.
-            weights: {modality: weight of that part}, 1 unless said.
+            weights: {modality: weight of that part}, 1 unless said; they multiply the calibrated ones.
             without: {modality: value(s)} that hits should not be like; parts of weight -0.5.
             split: search among its rows only; None for every row.
+            calibrated: weigh several parts by what each is worth for this target, where the space knows; False for
+                equal weights.
+            correct: "qb_norm", "nnn" or "csls" against hubs, or "mean_removal" against the gap between modalities; a
+                hit's score is then the corrected one.
             cache: folder of the feature store; None for the user's cache folder.
 
         Raises:
@@ -238,12 +263,14 @@ class Space:
         """
         self.towers.eval()
         parts = query_parts(self.towers, self.schema, query, weights or {}, without or {}, FeatureStore(cache))
+        if calibrated and self.reference.calibration is not None:
+            parts = calibrated_parts(parts, target, self.reference.calibration)
         galleries = self._galleries.setdefault(data, {})
         key = f"{target}/{split or 'all'}"
         if key not in galleries:
             embeddings, ordinals = self.encode_with_ordinals(data, split, [target], cache)
             galleries[key] = Gallery(embeddings, target, ordinals[target])
-        return search_gallery(galleries[key], parts, data, k)
+        return search_gallery(galleries[key], parts, data, k, correct, self.reference.bank)
 
     def save(self, folder: str | Path, overwrite: bool = True) -> None:
         """Write config.json, weights.safetensors and a card (README.md) to a folder, in place of what is there.

@@ -11,7 +11,7 @@ import manymodal as mm
 from manymodal.folder import load_embeddings
 from samples import ITEMS, MODALITIES, TEST, rows, run, write, write_config
 
-METRICS = {f"{name}@{k}" for name in ("hit", "recall") for k in (1, 5, 10)} | {
+METRICS = {f"{name}@{k}" for name in ("hit", "recall", "ndcg") for k in (1, 5, 10)} | {
     "mrr",
     "median_rank",
     "map",
@@ -46,18 +46,20 @@ def test_every_form_of_a_table_gives_the_same_collection(world):
 def test_evaluate(world, tmp_path):
     folder, table = world
     ran = run("evaluate", folder / "pets", table, "--out", tmp_path / "report")
-    assert ran.code == 0 and "hit@1 in %, test split, 4 items" in ran.out and "heatmap.png" in ran.err
+    assert ran.code == 0 and "hit@1 in %, test split, 4 items" in ran.out and "report.html" in ran.err
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert {"schema": 1, "split": "test", "items": 4, "seed": 0}.items() <= report.items()
     assert report["space"] == mm.load(folder / "pets").fingerprint
     assert {"manymodal", "torch", "python"} <= set(report["versions"])
     keys = [(tuple(e["query"]), tuple(e["target"]), e["unit"], e["match"]) for e in report["directions"]]
     assert len(set(keys)) == len(keys)
-    singles = {(query, target) for query, target, unit, _ in keys if len(query) == 1 and unit != "value"}
+    singles = {(query, target) for query, target, unit, _ in keys if len(query) == len(target) == 1 and unit != "value"}
     assert len(singles) == len(MODALITIES) * (len(MODALITIES) - 1)
-    assert {len(query) for query, *_ in keys} == {1, len(MODALITIES) - 1}
+    assert {len(query) for query, *_ in keys} == {1, 2, len(MODALITIES) - 1}
     for entry in report["directions"]:
-        assert set(entry) == {"query", "target", "unit", "match", "queries", "skipped", "gallery"} | METRICS
+        beside = {"ci"} if entry["queries"] else set()
+        beside |= {"calibrated"} if len(entry["query"]) > 1 else set()
+        assert set(entry) == {"query", "target", "unit", "match", "queries", "skipped", "gallery"} | METRICS | beside
         assert all(entry[m] is None or 0 <= entry[m] <= 1 for m in METRICS - {"median_rank"})
         assert (entry["hit@1"] is None) == (entry["queries"] == 0)
     with Image.open(tmp_path / "report" / "heatmap.png") as drawn:

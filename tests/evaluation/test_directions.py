@@ -1,25 +1,61 @@
+from itertools import groupby
+
 import pytest
 import torch
 
 from cases import random_embeddings, vectors
 from manymodal.embeddings import Embeddings
 from manymodal.errors import ManymodalError
-from manymodal.evaluation.directions import Direction, default_directions, parse_direction, resolve
+from manymodal.evaluation.directions import Direction, default_directions, parse_direction, resolve, singles
 
 
 def described(directions):
     return [(str(d), d.unit) for d in directions]
 
 
-def test_default_is_singles_in_both_units_and_all_but_one():
+def test_default_is_every_set_to_every_target_and_to_the_rest_composed():
     directions = default_directions(random_embeddings())
     assert described(directions) == [
-        *[(f"{q}->{t}", u) for q in "abc" for u in ("value", "item") for t in "abc" if q != t],
-        ("b+c->a", "item"),
-        ("a+c->b", "item"),
+        *[
+            (f"{q}->{t}", u)
+            for q, rest in (("a", "bc"), ("b", "ac"), ("c", "ab"))
+            for u in ("value", "item")
+            for t in (*rest, "+".join(rest))
+        ],
         ("a+b->c", "item"),
+        ("a+c->b", "item"),
+        ("b+c->a", "item"),
     ]
     assert {d.unit for d in default_directions(random_embeddings(), "value")} == {"value"}
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6])
+def test_up_to_six_modalities_all_sets_are_asked_with(count):
+    directions = default_directions(random_embeddings(modalities=tuple("abcdef"[:count])), "item")
+    single = [d for d in directions if len(d.target) == 1]
+    assert len(single) == count * (2 ** (count - 1) - 1)  # every target by every set of the others
+    composed = [d for d in directions if len(d.target) > 1]
+    assert len(composed) == 2**count - 2 - count  # every set but all, and all but one, to the rest
+    assert all({*d.query, *d.target} == set("abcdef"[:count]) for d in composed)
+
+
+def test_beyond_six_it_is_singles_pairs_and_all_but_one():
+    directions = default_directions(random_embeddings(modalities=tuple("abcdefgh"), items=12), "item")
+    assert {len(d.query) for d in directions} == {1, 2, 7}
+    assert {(len(d.query), len(d.target)) for d in directions} == {(1, 1), (1, 7), (2, 1), (2, 6), (7, 1)}
+    assert len(directions) == 8 * 8 + 28 * 7 + 8
+
+
+def test_targets_of_one_query_follow_each_other():
+    directions = default_directions(random_embeddings(modalities=tuple("abcd")))
+    runs = [key for key, _ in groupby(directions, key=lambda d: (d.query, d.unit))]
+    assert len(runs) == len(set(runs))
+
+
+def test_singles_are_singles():
+    assert described(singles(random_embeddings(), "value")) == [
+        (f"{q}->{t}", "value") for q in "abc" for t in "abc" if q != t
+    ]
 
 
 def test_two_modalities_have_no_combined_direction_and_one_has_none():

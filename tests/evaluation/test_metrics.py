@@ -9,6 +9,7 @@ from manymodal.ranks import Ranks, ranks
 from oracles import oracle_metrics
 
 K = (1, 5, 10)
+AT_K = {"hit": "success", "recall": "recall", "ndcg": "ndcg_cut"}
 
 
 def made_ranks(queries=40, rows=60, most=14):
@@ -31,14 +32,23 @@ def test_agree_with_trec_eval_where_nothing_ties():
     gallery_keys[:10] = torch.arange(10)
     truth = {str(i): {str(j): int(query_keys[i] == gallery_keys[j]) for j in range(m)} for i in range(n)}
     run = {str(i): {str(j): float(s) for j, s in enumerate(row)} for i, row in enumerate(queries @ gallery.T)}
-    measures = {"map", "recip_rank", "Rprec", "recall.1,5,10", "success.1,5,10"}
+    measures = {"map", "recip_rank", "Rprec", "recall.1,5,10", "success.1,5,10", "ndcg_cut.1,5,10"}
     theirs = pytrec_eval.RelevanceEvaluator(truth, measures).evaluate(run)
     ours = per_query(ranks(queries, gallery, query_keys, gallery_keys), K)
     names = {"map": "map", "mrr": "recip_rank", "r_precision": "Rprec"}
-    names |= {f"hit@{k}": f"success_{k}" for k in K} | {f"recall@{k}": f"recall_{k}" for k in K}
+    names |= {f"{name}@{k}": f"{other}_{k}" for name, other in AT_K.items() for k in K}
+    assert set(ours) == {*names, "median_rank"}
     for name, other in names.items():
         expected = [theirs[str(i)][other] for i in range(n)]
         np.testing.assert_allclose(ours[name].numpy(), expected, atol=2e-5, err_msg=name)
+
+
+def test_ndcg_by_hand():
+    made = Ranks(torch.tensor([1, 3, 2]), torch.tensor([0, 2, 3]))
+    found = per_query(made, (1, 2, 3))
+    assert found["ndcg@1"].tolist() == [1, 0]
+    assert found["ndcg@2"].tolist() == pytest.approx([1 / (1 + 1 / np.log2(3)), 1 / np.log2(3)])
+    assert found["ndcg@3"].tolist() == pytest.approx([(1 + 1 / 2) / (1 + 1 / np.log2(3)), 1 / np.log2(3)])
 
 
 def test_the_median_of_an_even_number_lies_in_the_middle():

@@ -1,6 +1,7 @@
 import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +12,7 @@ from manymodal.embeddings import Embeddings
 from manymodal.errors import ManymodalError
 from manymodal.evaluation.evaluate import evaluate
 from manymodal.evaluation.grid import EVERYTHING_ELSE, grid
+from manymodal.evaluation.names import Names
 from manymodal.evaluation.report import Report
 
 
@@ -48,7 +50,25 @@ def test_saved_as_json_and_picture(tmp_path):
     )
     with Image.open(tmp_path / "new" / "report" / "heatmap.png") as picture:
         assert picture.format == "PNG" and min(picture.size) > 300
-    assert sorted(p.name for p in (tmp_path / "new" / "report").iterdir()) == ["heatmap.png", "report.json"]
+    assert sorted(p.name for p in (tmp_path / "new" / "report").iterdir()) == [
+        *("directions.csv", "gains.csv", "heatmap.png", "queries.parquet", "report.html", "report.json", "table.tex")
+    ]
+
+
+def test_ranks_of_all_queries_are_saved_under_the_users_ids(tmp_path):
+    embeddings = random_embeddings(items=20, labels=3, label_modality=True)
+    entries = evaluate(embeddings)
+    names = Names({100 + i: f"item {i}" for i in range(20)}, ["red", "green", "blue"])
+    Report("dev", 20, entries, names=names).save(tmp_path)
+    rows = pq.read_table(tmp_path / "queries.parquet").to_pylist()
+    assert len(rows) == sum(entry.queries for entry in entries)
+    for number, entry in enumerate(entries):
+        mine = [row for row in rows if row["direction"] == number]
+        hits = sum(row["first"] <= 5 for row in mine) / len(mine) if mine else None
+        assert hits == (None if entry["hit@5"] is None else pytest.approx(entry["hit@5"]))
+        known = {"red", "green", "blue"} if entry.direction.unit == "label" else set(names.items.values())
+        assert {row["owner"] for row in mine} <= known
+        assert all(row["calibrated_first"] is None for row in mine)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -114,3 +134,13 @@ def test_headings_say_what_matches_where_that_differs():
     )
     _, rows = grid(evaluate(embeddings, directions=["a->b", "kind->b"], unit="item"))
     assert [(r.heading, r.name) for r in rows] == [("whole item, by item", "a"), ("label, by label", "kind")]
+
+
+def test_galleries_of_the_rest_share_a_column():
+    columns, rows = grid(evaluate(random_embeddings(modalities=("a", "b", "c", "d")), unit="item"))
+    assert columns == ["a", "b", "c", "d", EVERYTHING_ELSE]
+    cells = {row.name: sorted(row.cells) for row in rows}
+    assert cells["a"] == ["b", "c", "d", EVERYTHING_ELSE] and cells["a + b"] == ["c", "d", EVERYTHING_ELSE]
+    assert cells[EVERYTHING_ELSE] == ["a", "b", "c", "d"]
+    (ab,) = [row for row in rows if row.name == "a + b"]
+    assert ab.cells[EVERYTHING_ELSE].direction.target == ("c", "d")

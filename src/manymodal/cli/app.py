@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, describe, embed, evaluate, fit, search
+from . import compare, demo, describe, embed, evaluate, fit, import_, search
 
 app = typer.Typer(
     name="manymodal",
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.command()(describe.describe)
 app.command()(fit.fit)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(embed.embed)
 app.command()(search.search)
 app.command()(demo.demo)
+app.add_typer(import_.imports, name="import")

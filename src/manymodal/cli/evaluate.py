@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import BadValues, Cache, OnBadValue, SpaceFolder, Table, console, read_with_schema, say_bad
+from .options import BadValues, Cache, Correction, OnBadValue, console, read_with_schema, say, say_bad
+
+if TYPE_CHECKING:
+    from ..evaluation import Report
 
 
 class Unit(StrEnum):
@@ -33,40 +36,128 @@ class Parts(StrEnum):
 
 
 def evaluate(
-    space: SpaceFolder,
-    table: Table,
-    split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json and heatmap.png.")] = None,
+    space: Annotated[Path | None, typer.Argument(help="Folder of a saved space.", show_default=False)] = None,
+    table: Annotated[
+        Path | None, typer.Argument(help="Parquet file or folder of shards, CSV or JSONL.", show_default=False)
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of a space and a table: a folder of vectors that any program made (docs/evaluation.md)."
+        ),
+    ] = None,
+    normalize: Annotated[bool, typer.Option("--normalize", help="Divide such vectors by their norms.")] = False,
+    dev: Annotated[Path | None, typer.Option(help="Vectors of dev items, to calibrate combined queries on.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Vectors of train items, to estimate corrections from.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, dev, test, or all. Default: test; of vectors, all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html, report.json and the rest.")] = None,
     directions: Annotated[
         list[str] | None,
-        typer.Option(help='Such as "photo+caption->speech"; may be repeated. Default: singles, and all but one.'),
+        typer.Option(help='Such as "photo+caption->speech"; may be repeated. Default: all sets to every target.'),
     ] = None,
     unit: Annotated[Unit | None, typer.Option(help="Default: singles in both, combined queries by item.")] = None,
     match: Annotated[
         Match, typer.Option(help="Whether things match as the same item or as the same kind.")
     ] = Match.item,
     parts: Annotated[Parts, typer.Option(help="Whether a query needs every part of its direction.")] = Parts.all,
-    bootstrap: Annotated[int | None, typer.Option(help="Draws for 95 % intervals of hit@k.", min=1)] = None,
+    correct: Annotated[
+        list[Correction] | None, typer.Option(help="Also with this correction, estimated from train; may be repeated.")
+    ] = None,
+    relevance: Annotated[
+        Path | None, typer.Option(help="Graded judgements (query, target, gain) as CSV or Parquet, for nDCG by them.")
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(help="Draws for 95 % intervals; 0 for none.", min=0)] = 1000,
     on_bad_value: BadValues = OnBadValue.stop,
     cache: Cache = None,
 ) -> None:
-    """Rank the gallery of every direction for each of its queries, and report hit@k, mrr, median rank and map."""
-    from ..space import load
+    """Rank the gallery of every direction for each of its queries, and report what was found."""
+    from ..errors import ManymodalError
 
-    loaded = load(space)
-    data = read_with_schema(table, loaded.schema, on_bad_value)
-    report = loaded.evaluate(
-        data,
-        split,
-        cache=cache,
-        directions=directions or None,
-        unit=unit.value if unit else None,
-        match=match.value,
-        parts=parts.value,
-        bootstrap=bootstrap,
-    )
-    say_bad(data)
+    options: dict[str, Any] = {
+        "directions": directions or None,
+        "unit": unit.value if unit else None,
+        "match": match.value,
+        "parts": parts.value,
+        "correct": [one.value for one in correct or []],
+        "bootstrap": bootstrap or None,
+    }
+    if (vectors is None) == (space is None) or (space is None) != (table is None):
+        raise ManymodalError(
+            "give either a space and a table, or --vectors FOLDER; "
+            f"there are space {space}, table {table}, --vectors {vectors}"
+        )
+    if vectors is not None:
+        report = _of_vectors(vectors, split, normalize, dev, train, relevance, options)
+    else:
+        strange = [name for name, value in (("--normalize", normalize), ("--dev", dev), ("--train", train)) if value]
+        if strange:
+            raise ManymodalError(
+                f"{', '.join(strange)}: only with --vectors; a space brings what it needs from its fit"
+            )
+        report = _of_space(space, table, split or "test", relevance, on_bad_value, cache, options)
     console().print(report.table())
+    say(report.remarks())
     if out is not None:
         report.save(out)
-        typer.echo(f"{out / 'report.json'} and {out / 'heatmap.png'}", err=True)
+        typer.echo(
+            f"{out / 'report.html'}: to be read; report.json, queries.parquet, *.csv, table.tex beside it", err=True
+        )
+
+
+def _of_space(
+    space: Path | None,
+    table: Path | None,
+    split: str,
+    relevance: Path | None,
+    on_bad_value: OnBadValue,
+    cache: Path | None,
+    options: dict[str, Any],
+) -> Report:
+    from ..evaluation.graded import read_relevance
+    from ..space import load
+
+    assert space is not None and table is not None
+    loaded = load(space)
+    data = read_with_schema(table, loaded.schema, on_bad_value)
+    if relevance is not None:
+        options["relevance"], notes = read_relevance(relevance, {id: row for row, id in enumerate(data.ids)})
+        say(notes)
+    report = loaded.evaluate(data, split, cache=cache, **options)
+    say_bad(data)
+    return report
+
+
+def _of_vectors(
+    folder: Path,
+    split: str | None,
+    normalize: bool,
+    dev: Path | None,
+    train: Path | None,
+    relevance: Path | None,
+    options: dict[str, Any],
+) -> Report:
+    from ..calibration import calibrate
+    from ..evaluation.graded import read_relevance
+    from ..evaluation.measure import measure
+    from ..evaluation.names import Names
+    from ..hubness import sample_bank
+    from ..vectors import check_same_modalities, read_vectors
+
+    given = read_vectors(folder, split=split, normalize=normalize)
+    others = {name: read_vectors(path, normalize=normalize) for name, path in (("dev", dev), ("train", train)) if path}
+    for other in others.values():
+        check_same_modalities(given, other)
+    say([note for read in (given, *others.values()) for note in read.notes])
+    if relevance is not None:
+        options["relevance"], notes = read_relevance(relevance, {id: item for item, id in given.ids.items()})
+        say(notes)
+    return measure(
+        given.embeddings,
+        split=given.split or "all",
+        items=given.items,
+        names=Names(given.ids, given.label_names),
+        space=given.space,
+        bank=sample_bank(others["train"].embeddings) if train else None,
+        calibration=calibrate(others["dev"].embeddings) if dev else None,
+        **options,
+    )

@@ -26,6 +26,15 @@ class OnBadValue(StrEnum):
     skip = "skip"
 
 
+class Correction(StrEnum):
+    """What can be corrected for, with a bank of train embeddings."""
+
+    qb_norm = "qb_norm"
+    nnn = "nnn"
+    csls = "csls"
+    mean_removal = "mean_removal"
+
+
 Table = Annotated[Path, typer.Argument(help="Parquet file or folder of shards, CSV or JSONL.", show_default=False)]
 SpaceFolder = Annotated[Path, typer.Argument(help="Folder of a saved space.", show_default=False)]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that says what is not to be inferred.")]

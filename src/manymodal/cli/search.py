@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import BadValues, Cache, OnBadValue, SpaceFolder, Table, console, read_with_schema, say_bad
+from .options import BadValues, Cache, Correction, OnBadValue, SpaceFolder, Table, console, read_with_schema, say_bad
 
 if TYPE_CHECKING:
     from ..collection import Collection
@@ -35,6 +35,12 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
     split: Annotated[str | None, typer.Option(help="Search among train, dev or test rows. Default: every row.")] = None,
+    correct: Annotated[
+        Correction | None, typer.Option(help="Against hubs, or against the gap between modalities.")
+    ] = None,
+    equal_weights: Annotated[
+        bool, typer.Option("--equal-weights", help="Several parts count alike, not as calibrated on dev.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON.")] = False,
     on_bad_value: BadValues = OnBadValue.stop,
     cache: Cache = None,
@@ -46,7 +52,16 @@ def search(
     data = read_with_schema(table, loaded.schema, on_bad_value)
     parts, not_like = (parse_parts(texts or [], data) for texts in (query, without))
     hits = loaded.search(
-        parts, target, data, k, weights=parse_weights(weight or []), without=not_like, split=split, cache=cache
+        parts,
+        target,
+        data,
+        k,
+        weights=parse_weights(weight or []),
+        without=not_like,
+        split=split,
+        calibrated=not equal_weights,
+        correct=correct and correct.value,
+        cache=cache,
     )
     say_bad(data)
     if as_json:

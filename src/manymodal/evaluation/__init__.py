@@ -1,7 +1,8 @@
 """Evaluation: embeddings -> the figures of every direction, as a report."""
 
 from .directions import Direction
-from .evaluate import Entry, evaluate
+from .entry import Entry, Gain
+from .evaluate import evaluate
 from .report import Report
 
-__all__ = ["Direction", "Entry", "Report", "evaluate"]
+__all__ = ["Direction", "Entry", "Gain", "Report", "evaluate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from ..compose import check_known
@@ -46,10 +47,14 @@ class Direction:
         return f"{'+'.join(self.query)}->{'+'.join(self.target)}"
 
 
-def default_directions(embeddings: Embeddings, unit: Unit | None = None) -> list[Direction]:
-    """Every single modality to every other, and all but one to that one.
+ALL_SETS = 6  # modalities up to which every set of them is asked with
 
-    A modality without any value joins no query of several: with it, nothing could be asked.
+
+def default_directions(embeddings: Embeddings, unit: Unit | None = None) -> list[Direction]:
+    """Every set of query modalities to every other modality, and to everything else composed.
+
+    Of more than six modalities the sets are the single ones, the pairs, and all but one (to that one alone). A modality
+    without any value joins no query and no gallery of several: with it, nothing could be asked.
 
     Args:
         embeddings: say which modalities there are, and which have one value per label.
@@ -61,16 +66,29 @@ def default_directions(embeddings: Embeddings, unit: Unit | None = None) -> list
     names = embeddings.modalities
     if len(names) < 2:
         raise ManymodalError(f"a direction needs two modalities and there is only {names[0]!r}")
-    singles = [Direction((a,), (b,), u) for a in names for u in units((a,), embeddings, unit) for b in names if a != b]
     filled = [m for m in names if len(embeddings.vectors[m])]
-    others = [(tuple(m for m in filled if m != target), target) for target in names]
-    combined = [
-        Direction(query, (target,), u)
-        for query, target in others
-        if len(query) > 1
-        for u in units(query, embeddings, unit)
+    sizes = range(2, len(filled)) if len(names) <= ALL_SETS else (2,)
+    queries = [(m,) for m in names] + [query for size in sizes for query in combinations(filled, size)]
+    sides = [(query, _targets(query, names, filled)) for query in queries]
+    sides += [(rest, [(m,)]) for m in names if len(rest := tuple(other for other in filled if other != m)) > 1]
+    found = [
+        Direction(query, target, u)
+        for query, targets in sides
+        for u in units(query, embeddings, unit)  # targets of one query in one unit follow each other
+        for target in targets
     ]
-    return singles + combined
+    return list(dict.fromkeys(found))
+
+
+def singles(embeddings: Embeddings, unit: Unit | None = None) -> list[Direction]:
+    """Every single modality to every other one."""
+    return [one for one in default_directions(embeddings, unit) if len(one.query) == len(one.target) == 1]
+
+
+def _targets(query: Sequence[str], names: Sequence[str], filled: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each other modality alone; and those that have values composed, where they are several."""
+    others = tuple(m for m in filled if m not in query)
+    return [(m,) for m in names if m not in query] + ([others] if len(others) > 1 else [])
 
 
 def parse_direction(text: str, known: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..compose import Parts, Rows, check_parts, compose_items, rows_of
+from ..calibration import Calibration
+from ..compose import Parts, Rows, check_parts
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
 from ..matching import Match, check_match, keys
 from ..ranks import ranks
 from .directions import Direction, Unit, resolve
+from .entry import Entry, Figures, Scored
+from .graded import Relevance, graded
 from .metrics import PLACES, check_places, per_query, summary
-from .significance import interval
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The figures of one direction.
-
-    Args:
-        direction: what was asked with, what was searched, and what one query was.
-        match: what made a match, "item" or "label".
-        queries: how many were scored; metrics are over them.
-        skipped: "part": items (labels) that lack a part of the query; "match": queries without a match in the gallery.
-        gallery: how many rows were searched.
-        metrics: {name: figure}, None where no query was scored.
-        leak: whether a modality of the target was made from one of the query, or the other way round.
-        ci: {name: (low, high)} of some metrics, where a bootstrap was asked for.
-    """
-
-    direction: Direction
-    match: Match
-    queries: int
-    skipped: dict[str, int]
-    gallery: int
-    metrics: dict[str, float | None]
-    leak: bool = False
-    ci: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def __getitem__(self, metric: str) -> float | None:
-        return self.metrics[metric]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry as `report.json` has it."""
-        return {
-            "query": list(self.direction.query),
-            "target": list(self.direction.target),
-            "unit": self.direction.unit,
-            "match": self.match,
-            "queries": self.queries,
-            "skipped": self.skipped,
-            "gallery": self.gallery,
-            **self.metrics,
-            **({"leak": True} if self.leak else {}),
-            **({"ci": {name: list(ends) for name, ends in self.ci.items()}} if self.ci else {}),
-        }
+from .sides import Sides, calibrated, corrections
+from .significance import Resamples
 
 
 @torch.no_grad()
@@ -76,22 +35,31 @@ def evaluate(
     k: Sequence[int] = PLACES,
     bootstrap: int | None = None,
     seed: int = 0,
+    correct: Sequence[str] = (),
+    bank: Embeddings | None = None,
+    calibration: Calibration | None = None,
+    relevance: Relevance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Entry]:
     """Rank the gallery of each direction for each of its queries; metrics are means over queries with a match there.
 
     Args:
         embeddings: of one split.
-        directions: such as "photo+caption->speech", or directions; None: all singles, and all but one to that one.
+        directions: such as "photo+caption->speech", or directions; None: see `default_directions`.
         unit: "value" or "item"; None: singles in both, combined queries by item.
         match: "item", or "label" for things of one kind; directions with a label modality alone on a side always
             match by label.
         parts: "all": a query needs every part that its direction names; "any": at least one.
         items: (n,) int64, all items of the split, also those without any value; None: those seen in the embeddings.
         same_source: groups of modalities made from each other; directions across a group are marked as leaks.
-        k: of hit@k and recall@k; 1 is always among them.
+        k: of hit@k, recall@k and ndcg@k; 1 is always among them.
         bootstrap: how many draws for an interval of each hit@k; None for no interval.
         seed: of those draws.
+        correct: corrections to measure beside the raw figures: "qb_norm", "nnn", "csls" (see `manymodal.hubness`) and
+            "mean_removal" (see `manymodal.centring`).
+        bank: embeddings of train items, for these corrections.
+        calibration: weights with which combined queries are measured once more.
+        relevance: graded judgements, for nDCG by them.
         progress: called with (directions done, directions in all) after each.
 
     Returns:
@@ -106,36 +74,38 @@ def evaluate(
     k = sorted({1, *k})
     asked = resolve(directions, embeddings, unit)
     split = _items_of_split(embeddings, items)
-
-    @lru_cache(maxsize=1)  # directions of one query follow each other
-    def queries(query: tuple[str, ...], unit: Unit) -> Rows:
-        if unit == "value" and len(query) == 1:
-            return rows_of(embeddings, query[0])
-        return compose_items(embeddings, query, parts=parts, unit="value" if unit == "value" else "item")
+    sides = Sides(embeddings, parts)
+    ways = corrections(sides, correct, bank)
+    weighted = None if calibration is None else calibrated(sides, calibration)
+    resamples: dict[bool, Resamples] = {}  # of items, of labels
 
     entries = []
     for done, direction in enumerate(asked, 1):
-        by_label = _by_label(embeddings, direction, match)
-        rows, gallery = queries(direction.query, direction.unit), _gallery(embeddings, direction.target)
-        query_keys, gallery_keys = (keys(side.items, side.labels, by_label) for side in (rows, gallery))
-        scored = torch.isin(query_keys, gallery_keys) & (query_keys >= 0)  # (n,)
-        figures = per_query(ranks(rows.vectors[scored], gallery.vectors, query_keys[scored], gallery_keys), k)
-        owners, owners_of_split = _owners(embeddings, direction, rows, split)
-        count = int(scored.sum())
+        one = _Asked.of(sides, direction, _by_label(embeddings, direction, match))
+        figures, scored = one.measured(one.queries.vectors, one.gallery.vectors, k)
+        in_weights = one.measured(*weighted(direction), k) if weighted and len(direction.query) > 1 else None
+        ever, having = _owners_of_split(embeddings, direction, split), one.owners()
         ci = {}
-        if bootstrap is not None and count:
-            ci = {f"hit@{at}": interval(figures[f"hit@{at}"], owners[scored], seed, bootstrap) for at in k}
-        lacking = int((~torch.isin(owners_of_split, owners)).sum())
+        if bootstrap is not None and len(one.rows):
+            of_labels = direction.unit == "label"
+            if of_labels not in resamples:
+                resamples[of_labels] = Resamples(ever, seed, bootstrap)
+            ci = {f"hit@{at}": resamples[of_labels].interval(figures[f"hit@{at}"], scored.owners) for at in k}
         entries.append(
             Entry(
                 direction,
-                match="label" if by_label else "item",
-                queries=count,
-                skipped={"part": lacking, "match": len(scored) - count},
-                gallery=len(gallery.vectors),
+                match="label" if one.by_label else "item",
+                queries=len(one.rows),
+                skipped={"part": int((~torch.isin(ever, having)).sum()), "match": len(having) - len(one.rows)},
+                gallery=len(one.gallery.vectors),
                 metrics=summary(figures),
                 leak=_leaks(direction, same_source),
                 ci=ci,
+                corrected={name: summary(one.measured(*way(direction), k)[0]) for name, way in ways.items()},
+                calibrated=None if in_weights is None else summary(in_weights[0]),
+                graded=None if relevance is None else _by_judgement(one, relevance, k),
+                scored=scored,
+                calibrated_scored=None if in_weights is None else in_weights[1],
             )
         )
         if progress is not None:
@@ -143,9 +113,41 @@ def evaluate(
     return entries
 
 
-def _gallery(embeddings: Embeddings, target: tuple[str, ...]) -> Rows:
-    """All values of one modality; or one row for each item with at least one of several."""
-    return rows_of(embeddings, target[0]) if len(target) == 1 else compose_items(embeddings, target, parts="any")
+@dataclass(frozen=True)
+class _Asked:
+    """One direction's queries and gallery, and which queries have a match."""
+
+    direction: Direction
+    queries: Rows
+    gallery: Rows
+    by_label: bool
+    rows: Tensor  # (n,) queries with a match in the gallery
+    keys: tuple[Tensor, Tensor]  # (n,), (m,)
+
+    @classmethod
+    def of(cls, sides: Sides, direction: Direction, by_label: bool) -> _Asked:
+        queries, gallery = sides.queries(direction), sides.gallery(direction)
+        asked, there = (keys(side.items, side.labels, by_label) for side in (queries, gallery))
+        rows = (torch.isin(asked, there) & (asked >= 0)).nonzero()[:, 0]
+        return cls(direction, queries, gallery, by_label, rows, (asked[rows], there))
+
+    def owners(self) -> Tensor:
+        """Whose each query is: its item, or its label where the unit is the label."""
+        if self.direction.unit != "label":
+            return self.queries.items
+        assert self.queries.labels is not None  # or matching by label was refused
+        return self.queries.labels
+
+    def measured(self, queries: Tensor, gallery: Tensor, k: Sequence[int]) -> tuple[dict[str, Tensor], Scored]:
+        """Figures of the queries with a match, from vectors (queries, d) and (m, d) in the rows' order."""
+        found = ranks(queries[self.rows], gallery, *self.keys)
+        return per_query(found, k), Scored(self.owners()[self.rows], self.rows, found.ranks[found.offsets[:-1]])
+
+
+def _by_judgement(one: _Asked, relevance: Relevance, k: Sequence[int]) -> Figures:
+    """Metrics by graded relevance, and how many queries some row of the gallery is relevant to."""
+    found = graded(one.queries, one.gallery, relevance, k)
+    return {"queries": len(found.rows), **summary(found.values)}
 
 
 def _by_label(embeddings: Embeddings, direction: Direction, match: Match) -> bool:
@@ -174,13 +176,13 @@ def _items_of_split(embeddings: Embeddings, items: Tensor | None) -> Tensor:
     return split
 
 
-def _owners(embeddings: Embeddings, direction: Direction, rows: Rows, split: Tensor) -> tuple[Tensor, Tensor]:
-    """Whose each query is (n,), and all that could have one (s,): items; labels where the unit is the label."""
+def _owners_of_split(embeddings: Embeddings, direction: Direction, split: Tensor) -> Tensor:
+    """(s,) all that could have a query: the items of the split; the labels where the unit is the label."""
     if direction.unit != "label":
-        return rows.items, split
-    assert rows.labels is not None and embeddings.labels is not None  # or matching by label was refused
-    labels = torch.cat(list(embeddings.labels.values())).unique()
-    return rows.labels, labels[labels >= 0]
+        return split
+    assert embeddings.labels is not None  # or matching by label was refused
+    labels: Tensor = torch.cat(list(embeddings.labels.values())).unique()
+    return labels[labels >= 0]
 
 
 def _leaks(direction: Direction, same_source: Sequence[Sequence[str]]) -> bool:

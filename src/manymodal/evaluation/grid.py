@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .evaluate import Entry
+from .entry import Entry
 
 EVERYTHING_ELSE = "everything else"
 
@@ -30,20 +30,23 @@ class Row:
 def grid(entries: Sequence[Entry]) -> tuple[list[str], list[Row]]:
     """Names of the columns, and the rows under their headings: singles first, then combined queries.
 
-    Queries of all modalities but the target share one row, since each of them has one cell only. Where every item has
-    one value at most, its value and the whole item are the same query, and one row shows both.
+    Queries of all modalities but the target share one row, since each of them has one cell only; galleries of all
+    modalities but those asked with share one column. Where every item has one value at most, its value and the whole
+    item are the same query, and one row shows both.
     """
     names = _names_of_values(entries)
-    shared = sum(_is_everything_else(entry, names) for entry in entries) > 1
+    shared = sum(_asks_with_the_rest(entry, names) for entry in entries) > 1
+    merged = sum(_searches_the_rest(entry, names) for entry in entries) > 1
     rows: dict[tuple[bool, str, str], dict[str, Entry]] = {}
     for entry in entries:
-        name = EVERYTHING_ELSE if shared and _is_everything_else(entry, names) else _words(entry.direction.query)
-        key = (len(entry.direction.query) > 1, _heading(entry, entries), name)
-        if _says_no_more(entry, entries):
-            continue
-        rows.setdefault(key, {})[_words(entry.direction.target)] = entry
+        query, target = (" + ".join(side) for side in (entry.direction.query, entry.direction.target))
+        name = EVERYTHING_ELSE if shared and _asks_with_the_rest(entry, names) else query
+        column = EVERYTHING_ELSE if merged and _searches_the_rest(entry, names) else target
+        if not _says_no_more(entry, entries):
+            key = (len(entry.direction.query) > 1, _heading(entry, entries), name)
+            rows.setdefault(key, {})[column] = entry
     headings = list(dict.fromkeys(key[:2] for key in sorted(rows, key=lambda key: key[0])))
-    columns = sorted({target for cells in rows.values() for target in cells}, key=lambda name: (" + " in name, name))
+    columns = sorted({target for cells in rows.values() for target in cells}, key=_last_composed)
     return columns, [
         Row(heading, name, cells)
         for group in headings
@@ -64,8 +67,21 @@ def _names_of_values(entries: Sequence[Entry]) -> set[str]:
     return asked | {m for e in entries if e.gallery for m in e.direction.target if len(e.direction.target) == 1}
 
 
-def _is_everything_else(entry: Entry, names: set[str]) -> bool:
-    return len(entry.direction.query) > 1 and set(entry.direction.query) == names - set(entry.direction.target)
+def _asks_with_the_rest(entry: Entry, names: set[str]) -> bool:
+    """Whether a combined query names all but the one modality that is searched."""
+    query, target = entry.direction.query, entry.direction.target
+    return len(query) > 1 and len(target) == 1 and set(query) == names - set(target)
+
+
+def _searches_the_rest(entry: Entry, names: set[str]) -> bool:
+    """Whether a composed gallery names all but the modalities of the query."""
+    query, target = entry.direction.query, entry.direction.target
+    return len(target) > 1 and set(target) == names - set(query)
+
+
+def _last_composed(target: str) -> tuple[bool, bool, str]:
+    """Sorts single targets first, everything else last."""
+    return target == EVERYTHING_ELSE, " + " in target, target
 
 
 def _says_no_more(entry: Entry, entries: Sequence[Entry]) -> bool:
@@ -80,7 +96,3 @@ def _heading(entry: Entry, entries: Sequence[Entry]) -> str:
     unit = _HEADINGS[entry.direction.unit]
     words = f"combined, {unit}" if len(entry.direction.query) > 1 else unit
     return words if len({e.match for e in entries}) == 1 else f"{words}, by {entry.match}"
-
-
-def _words(names: Sequence[str]) -> str:
-    return " + ".join(names)

@@ -19,7 +19,9 @@ def per_query(ranks: Ranks, k: Sequence[int] = PLACES) -> dict[str, Tensor]:
 
     hit@k: 1 where some match is in the top k, else 0. mrr: 1 / rank of the first match. median_rank: the rank of the
     first match. map: the mean over all matches of the share of matches among the rows down to that match. recall@k:
-    the share of all matches that is in the top k. r_precision: recall@R for a query with R matches.
+    the share of all matches that is in the top k. r_precision: recall@R for a query with R matches. ndcg@k: the sum
+    of 1 / log2(1 + rank) over the matches in the top k, divided by the most that it can be with as many matches
+    (Järvelin and Kekäläinen 2002, binary gains; `manymodal.evaluation.graded` has graded ones).
 
     Raises:
         ManymodalError: a query has no match, or a k is below 1.
@@ -35,17 +37,22 @@ def per_query(ranks: Ranks, k: Sequence[int] = PLACES) -> dict[str, Tensor]:
         torch.arange(1, len(query) + 1, device=query.device) - ranks.offsets[query]
     )  # (p,) 1 for a query's first match
 
-    def share(of_match: Tensor) -> Tensor:
-        """Sum over a query's matches (p,), divided by their number: (n,)."""
-        return torch.zeros(n, dtype=torch.float64, device=query.device).index_add(0, query, of_match.double()) / matches
+    def total(of_match: Tensor) -> Tensor:
+        """Sum over a query's matches (p,): (n,)."""
+        return torch.zeros(n, dtype=torch.float64, device=query.device).index_add(0, query, of_match.double())
+
+    def gain(rank: Tensor, at: int) -> Tensor:
+        """Discounted gain of matches with these ranks (p,), those beyond `at` left out: (n,)."""
+        return total((rank <= at) / torch.log2(1 + rank.double()))
 
     return {
         **{f"hit@{at}": (first <= at).double() for at in k},
         "mrr": 1 / first,
         "median_rank": first,
-        "map": share(nth / ranks.ranks.double()),
-        **{f"recall@{at}": share(ranks.ranks <= at) for at in k},
-        "r_precision": share(ranks.ranks <= matches[query]),
+        "map": total(nth / ranks.ranks.double()) / matches,
+        **{f"recall@{at}": total(ranks.ranks <= at) / matches for at in k},
+        "r_precision": total(ranks.ranks <= matches[query]) / matches,
+        **{f"ndcg@{at}": gain(ranks.ranks, at) / gain(nth, at) for at in k},
     }
 
 
@@ -58,7 +65,7 @@ def check_places(k: Sequence[int]) -> None:
     """Refuse a k below 1."""
     for at in k:
         if at < 1:
-            raise ManymodalError(f"k={at}: hit@k and recall@k need k of at least 1")
+            raise ManymodalError(f"k={at}: hit@k, recall@k and ndcg@k need k of at least 1")
 
 
 def _figure(name: str, value: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:

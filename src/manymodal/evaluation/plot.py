@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from .evaluate import Entry
+from .entry import Entry
 from .grid import cell, grid
 
 ACROSS, DOWN = 0.66, 0.36  # inches of a cell

@@ -1,4 +1,4 @@
-"""The report of an evaluation: `report.json`, a heatmap, and a table for the terminal."""
+"""The report of an evaluation: files to read, to look at and to compute with, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ManymodalError
 from ..files import replacing, write_json
 from ..words import counted
-from .evaluate import Entry
+from .classification import Classified
+from .entry import Entry, Gain
+from .examples import Example
 from .grid import Row, cell, grid
+from .health import Finding
+from .html import page
+from .names import Names
 from .plot import save_heatmap
+from .tables import directions_csv, gains_csv, latex
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +47,12 @@ class Report:
         space: the space's fingerprint; None for vectors that came from elsewhere.
         settings: of the evaluation, as JSON can hold them.
         versions: {package: version}.
+        gains: what each modality adds to a query.
+        health: what was looked at in the space, and what is out of the ordinary.
+        classification: how well values are told apart by what label modalities say of each label.
+        examples: queries that went well and that went badly.
+        calibration: {target: {modality: weight}} of the calibrated figures.
+        names: the user's words for items and labels.
     """
 
     split: str
@@ -50,6 +62,12 @@ class Report:
     space: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
+    gains: Sequence[Gain] = ()
+    health: Sequence[Finding] = ()
+    classification: Sequence[Classified] = ()
+    examples: Sequence[Example] = ()
+    calibration: dict[str, dict[str, float]] | None = None
+    names: Names = field(default_factory=Names, repr=False)
 
     def find(
         self, query: str | Sequence[str], target: str | Sequence[str], unit: str | None = None, match: str | None = None
@@ -82,18 +100,41 @@ class Report:
             "space": self.space,
             "settings": self.settings,
             "directions": [entry.to_dict() for entry in self.directions],
+            "gains": [gain.to_dict() for gain in self.gains],
+            "health": [finding.to_dict() for finding in self.health],
+            "classification": [one.to_dict() for one in self.classification],
+            "calibration": self.calibration,
         }
 
+    def remarks(self) -> list[str]:
+        """What in these figures asks for attention, a line each."""
+        return [f"{' and '.join(one.about)}: {one.advice}" for one in self.health if not one.ok]
+
     def save(self, folder: Path | str) -> None:
-        """Write `report.json` and `heatmap.png` into a folder, which is made where there is none.
+        """Write the report into a folder, which is made where there is none.
+
+        `report.html` is the whole of it as one page; `report.json` the figures, `queries.parquet` the rank of each
+        query's first match, from which `manymodal compare` compares spaces; `heatmap.png`; `directions.csv`,
+        `gains.csv` and `table.tex` are for spreadsheets and papers.
 
         Raises:
-            ManymodalError: they cannot be written; what was there before is untouched.
+            ManymodalError: they cannot be written; a file that is not replaced is as it was.
         """
         folder = Path(folder)
         with replacing(folder / "heatmap.png") as aside:
             save_heatmap(self.directions, aside, f"{self.split} split, {counted(self.items, 'item')}")
-            write_json(folder / "report.json", self.to_json())  # here, so that both are replaced or neither is
+        with replacing(folder / "queries.parquet") as aside:
+            write_queries(self, aside)
+        texts = {
+            "directions.csv": directions_csv(self),
+            "gains.csv": gains_csv(self),
+            "table.tex": latex(self),
+            "report.html": page(self),
+        }
+        for name, text in texts.items():
+            with replacing(folder / name) as aside:
+                aside.write_text(text, encoding="utf-8")
+        write_json(folder / "report.json", self.to_json())
 
     def table(self) -> Table:
         """Share of queries with a match in first place, in %: a row for each query, a column for each target.
@@ -125,6 +166,33 @@ class Report:
             for row in group:
                 table.add_row(*map(Text, _line(row, targets)))
         return table
+
+
+def write_queries(report: Report, path: Path) -> None:
+    """The rank of the first match of each scored query, as Parquet.
+
+    Columns: direction (int32, its place in `report.json`), owner (the item's id, or the label's name), first (int32),
+    and calibrated_first (int32, null where nothing was weighted).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [("direction", pa.int32()), ("owner", pa.string()), ("first", pa.int32()), ("calibrated_first", pa.int32())]
+    )
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for number, entry in enumerate(report.directions):
+            if entry.scored is None:
+                continue
+            owners = [report.names.owner(entry.direction.unit, owner) for owner in entry.scored.owners.tolist()]
+            weighted = entry.calibrated_scored
+            columns = {
+                "direction": [number] * len(owners),
+                "owner": owners,
+                "first": entry.scored.first.numpy(),
+                "calibrated_first": [None] * len(owners) if weighted is None else weighted.first.numpy(),
+            }
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def _line(row: Row, targets: Sequence[str]) -> list[str]:

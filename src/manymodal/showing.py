@@ -1,0 +1,99 @@
+"""A collection's values as a report shows them: texts, thumbnails of pictures, and in words what else there is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .collection import Collection
+from .collection.media import decode_picture
+from .embeddings import Embeddings
+from .errors import ManymodalError
+from .evaluation.names import Names, Shown
+
+SIDE = 160  # of a thumbnail, in pixels
+LONGEST = 300  # characters of a text
+
+
+def names_of(data: Collection, embeddings: Embeddings, ordinals: Mapping[str, Tensor]) -> Names:
+    """The collection's words for its items, labels and values.
+
+    Args:
+        data: what was embedded.
+        embeddings: of its values; items are its row numbers.
+        ordinals: {modality: (n,) int64}, each value's place in its item's list.
+    """
+
+    def show(modality: str, row: int) -> Shown:
+        """The value that a row of the embeddings was made from."""
+        owner = int(embeddings.items[modality][row])
+        if owner < 0 and embeddings.labels is not None:  # one value per label: that of any row with the label
+            owner = int((data.labels == int(embeddings.labels[modality][row])).argmax())
+        found = data.extracted(modality, np.array([owner]))
+        place = found.ordinal.tolist().index(int(ordinals[modality][row]))
+        return shown(found.data[place], data.schema.modalities[modality].kind)
+
+    return Names(dict(enumerate(data.ids)), data.label_names, show)
+
+
+def shown(value: Any, kind: str) -> Shown:
+    """A value of a kind: a text as it is, a picture as a thumbnail, anything else in words."""
+    if kind in _WAYS:
+        return _WAYS[kind](value)
+    return Shown(f"a value of kind {kind}")
+
+
+def _text(value: str) -> Shown:
+    return Shown(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…")
+
+
+def _picture(value: Path | bytes) -> Shown:
+    name = value.name if isinstance(value, Path) else "picture"
+    try:
+        picture = decode_picture(value)
+    except ManymodalError as error:
+        return Shown(f"{name}: {error}")
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return Shown(name, file.getvalue())
+
+
+def _table(value: Mapping[str, Any]) -> Shown:
+    return _text(", ".join(f"{name}: {cell}" for name, cell in value.items() if cell is not None))
+
+
+def _sound(value: Path | bytes) -> Shown:
+    return Shown(value.name if isinstance(value, Path) else f"a sound of {len(value):,} bytes")
+
+
+def _vector(value: np.ndarray[Any, Any]) -> Shown:
+    return Shown(f"a vector of {len(value)} numbers")
+
+
+def _series(value: np.ndarray[Any, Any]) -> Shown:
+    """Its channels over time, as grey levels."""
+    from PIL import Image
+
+    levels = np.asarray(value, dtype=np.float32).T[::-1]  # (channels, time), the first channel at the bottom
+    low, high = float(levels.min(initial=0)), float(levels.max(initial=1))
+    grey = ((levels - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    picture = Image.fromarray(grey).resize((SIDE, SIDE // 2))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return Shown(f"{len(value)} steps of {levels.shape[0]} channels", file.getvalue())
+
+
+_WAYS: dict[str, Callable[[Any], Shown]] = {
+    "text": _text,
+    "image": _picture,
+    "audio": _sound,
+    "table": _table,
+    "vector": _vector,
+    "series": _series,
+}
