@@ -46,9 +46,9 @@ def trials(birds: Birds, method: str) -> list[list[Figures]]:
     return found
 
 
-def mean_of(folds: Sequence[Figures], words: str, what: str) -> float:
-    """A figure's mean over folds."""
-    return statistics.fmean(figures[words][what] for figures in folds)
+def mean_of(runs: Sequence[Figures], words: str, what: str) -> float:
+    """A figure's mean over folds, or over seeds."""
+    return statistics.fmean(figures[words][what] for figures in runs)
 
 
 class Chosen:
@@ -108,7 +108,7 @@ def report(birds: Birds) -> Result:
     result = Result(NAME, "CUB: species never seen in training", described(birds, chosen))
     result.table(
         "Photos of unseen species among these, mean per-class accuracy in %",
-        ["method", *KINDS, "both", "name's weight", "both, so weighted", "best on held-out classes", "there"],
+        ["method", *KINDS, "both", "name's weight", "both, so weighted", "as chosen", "on held-out classes"],
         [
             [
                 method,
@@ -122,9 +122,9 @@ def report(birds: Birds) -> Result:
             for runs in [tested[method]]
         ],
         "Classes are made of attributes, of the species' name (MiniLM), and of both composed; for the baselines both are "
-        "one longer vector. Weight, setting and what is best were chosen on three held-out fifths of the seen classes, "
-        "whose mean accuracy is the last column. Ours in one space of photos, attributes and names; three seeds where "
-        "something is random.",
+        "one longer vector. Setting, weight and what classes are made of were chosen on three held-out fifths of the seen "
+        "classes, whose mean accuracy is the last column. Ours in one space of photos, attributes and names; three seeds "
+        "where something is random.",
     )
     result.table(
         "Seen and unseen species together, per-class accuracy in %",
@@ -162,19 +162,19 @@ def report(birds: Birds) -> Result:
         "figures above, which have fewer species (seen and unseen), MobileNet features and crops of the birds.",
     )
     trial_table(result, birds, methods)
-    own = statistics.fmean(run[chosen[best].best]["zero-shot"] for run in tested[best])
+    ours = chosen[best].best
     for rival in BASELINES:
-        for words in dict.fromkeys(("attributes", chosen[rival].best)):
-            theirs = statistics.fmean(run[words]["zero-shot"] for run in tested[rival])
-            text = f"unseen species: ours ({best}, {chosen[best].best}, as chosen) minus {rival} by {words}: {{value}}, at least 0"
-            result.claim(text, percent([own - theirs]), at_least=0)
-    for method in OBJECTIVES:
-        composed, alone = (
-            statistics.fmean(run[words]["zero-shot"] for run in tested[method])
-            for words in (chosen[method].weighted, KINDS[0])
-        )
+        for words in dict.fromkeys((KINDS[0], chosen[rival].best)):
+            gap = mean_of(tested[best], ours, "zero-shot") - mean_of(tested[rival], words, "zero-shot")
+            text = f"Unseen species: {best} ({ours}, as chosen) minus {rival} ({words}): {{value}}, at least 0"
+            result.claim(text, percent([gap]), at_least=0)
+    for what, words in (("harmonic", "seen and unseen together, harmonic mean"), ("known", "seen species among these")):
+        gap = mean_of(tested[best], ours, what) - mean_of(tested["ESZSL"], chosen["ESZSL"].best, what)
+        result.claim(f"{best} minus ESZSL, {words}: {{value}}, at least 0", percent([gap]), at_least=0)
+    for method, one in chosen.items():
+        gap = mean_of(tested[method], one.weighted, "zero-shot") - mean_of(tested[method], KINDS[0], "zero-shot")
         text = f"{method}: attributes and name, weighted as chosen, minus attributes alone: {{value}}, at least 0"
-        result.claim(text, percent([composed - alone]), at_least=0)
+        result.claim(text, percent([gap]), at_least=0)
     return result
 
 
@@ -229,7 +229,8 @@ def trial_table(result: Result, birds: Birds, methods: Sequence[str]) -> None:
         "Trials: held-out fifths of the seen classes, per-class accuracy in %",
         ["method", "setting", *KINDS, "both", "best composition"],
         rows,
-        "Spread over three fifths; ours with one seed each.",
+        "Spread over three fifths; ours with one seed each. Which settings are worth a trial, and how the baselines' inputs "
+        "are standardised, was looked for on held-out seen classes too.",
     )
 
 

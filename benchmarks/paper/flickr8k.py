@@ -1,6 +1,6 @@
 """The paper's experiment on Flickr8k: one space over all modalities beside a specialist for every pair, and all between.
 
-    cd benchmarks && python -m paper.flickr8k [--table T --config C --epochs N --seeds 1 2 3]
+    python benchmarks/paper/flickr8k.py [--table T --config C --epochs N --seeds 1 2 3]
 
 Runs on `data/flickr8k_vectors.parquet` unless another table is named: on the full set, `manymodal import flickr8k` makes
 one, and the YAML beside it says which encoders read it. Each fit's embeddings are kept in `work/`.
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what all benchmarks share
 
 import yaml
 

@@ -144,3 +144,15 @@ def test_galleries_of_the_rest_share_a_column():
     assert cells[EVERYTHING_ELSE] == ["a", "b", "c", "d"]
     (ab,) = [row for row in rows if row.name == "a + b"]
     assert ab.cells[EVERYTHING_ELSE].direction.target == ("c", "d")
+
+
+def test_a_modality_with_one_value_an_item_has_one_row():
+    ids = {m: torch.arange(30) for m in "ab"} | {"c": torch.arange(15).repeat(2)}
+    embeddings = Embeddings({m: vectors(30, dtype=torch.float32) for m in "abc"}, ids)
+    _, rows = grid(evaluate(embeddings))
+    assert [(r.heading, r.name) for r in rows][:4] == [
+        ("one value", "a"),
+        ("one value", "b"),
+        ("one value", "c"),
+        ("whole item", "c"),
+    ]

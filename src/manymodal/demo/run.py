@@ -52,7 +52,7 @@ def run(out: Path, epochs: int | None, limit: int | None, seed: int) -> None:
     share = twin_share(table, data.rows("test").tolist())
     typer.echo(f"{share:.1%} of the test characters have a twin among them: another one that is, or is drawn, the same")
     _sheet(space, data, table, out / "searches.png")
-    typer.echo(f"\n{out}/searches.png shows the searches, {out}/report/heatmap.png the figures; try one of your own:\n")
+    typer.echo(f"\n{out}/searches.png shows the searches, {out}/report/report.html the figures; try one of your own:\n")
     typer.echo(f'  manymodal search {out}/space {out}/glyphs.parquet --query name="black heart" --target sans')
 
 

@@ -88,7 +88,17 @@ def _says_no_more(entry: Entry, entries: Sequence[Entry]) -> bool:
     """Whether a single modality asked by item is the same query as asked by value, which is among the entries."""
     if entry.direction.unit != "item" or len(entry.direction.query) > 1:
         return False
-    return replace(entry, direction=replace(entry.direction, unit="value")) in entries
+    by_value = replace(entry.direction, unit="value")
+    return any(
+        (other.direction, other.match) == (by_value, entry.match)
+        and (replace(other, direction=entry.direction) == entry or _one_value_each(other))
+        for other in entries
+    )
+
+
+def _one_value_each(entry: Entry) -> bool:
+    """Whether no item has two queries: its one value, composed, is that value but for rounding."""
+    return entry.scored is not None and len(entry.scored.owners.unique()) == entry.queries > 0
 
 
 def _heading(entry: Entry, entries: Sequence[Entry]) -> str:
