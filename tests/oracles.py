@@ -171,11 +171,13 @@ def oracle_direction(embeddings, query, target, unit, match="item", parts="all",
     def is_match(a, b):
         return (a[1] == b[1] and a[1] >= 0) or (by_label and a[2] == b[2] and a[2] >= 0)
 
-    ranks = []
+    ranks, scores = [], []
     for q in queries:
         matches = [j for j, g in enumerate(gallery) if is_match(q, g)]
         if matches:
-            ranks.append(oracle_ranks([float(q[0] @ g[0]) for g in gallery], matches))
+            scores.append([float(q[0] @ g[0]) for g in gallery])
+            ranks.append(oracle_ranks(scores[-1], matches))
+    alone = unit == "value" and len(query) == len(target) == 1 and len(ranks) > 0
     all_items = {int(i) for items in embeddings.items.values() for i in items if i >= 0}
     all_labels = {int(y) for labels in (embeddings.labels or {}).values() for y in labels if y >= 0}
     lacking = all_labels - {q[2] for q in queries} if unit == "label" else all_items - {q[1] for q in queries}
@@ -188,6 +190,7 @@ def oracle_direction(embeddings, query, target, unit, match="item", parts="all",
         "skipped": {"part": len(lacking), "match": len(queries) - len(ranks)},
         "gallery": len(gallery),
         **oracle_metrics(ranks, k),
+        **({"hubness": oracle_skewness(oracle_counts(scores, len(gallery), 10))} if alone else {}),
     }
 
 
@@ -435,8 +438,13 @@ def oracle_cosines(rows, columns):
 
 def oracle_k_occurrences(queries, gallery, k):
     """How often each gallery row is among the k best of a query; equal scores by row."""
-    counts = [0] * len(gallery)
-    for scores in oracle_cosines(queries, gallery):
+    return oracle_counts(oracle_cosines(queries, gallery), len(gallery), k)
+
+
+def oracle_counts(rows, size, k):
+    """The same from the scores of each query with all `size` gallery rows."""
+    counts = [0] * size
+    for scores in rows:
         for j in sorted(range(len(scores)), key=lambda j, s=scores: (-s[j], j))[:k]:
             counts[j] += 1
     return counts

@@ -40,7 +40,20 @@ OURS: list[Setting] = [
 ]
 BASELINES: dict[str, list[Setting]] = {
     "ESZSL": [{"gamma": gamma, "lam": lam} for gamma in (1, 3, 10) for lam in (0.3, 1, 3, 10)],
-    "DeViSE-style": [{"margin": margin, "lr": lr, "epochs": 20} for margin in (0.1, 0.3, 1.0) for lr in (1e-3, 5e-3)],
+    "DeViSE-style": [
+        {"margin": margin, "lr": lr, "epochs": 20}
+        for margin, lr in (
+            (0.1, 1e-3),
+            (0.1, 5e-3),
+            (0.3, 1e-3),
+            (0.3, 5e-3),
+            (1, 1e-3),
+            (1, 5e-3),
+            (1, 2e-2),
+            (3, 5e-3),
+            (3, 2e-2),
+        )
+    ],
     "ridge to attributes": [{"gamma": gamma} for gamma in (0.03, 0.1, 0.3, 1, 3, 10, 30)],
 }
 METHODS = {"ESZSL": eszsl, "DeViSE-style": devise, "ridge to attributes": ridge}

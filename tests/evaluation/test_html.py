@@ -231,6 +231,11 @@ def test_headlines(whole):
     )
 
 
+def test_hubness_is_said_of_single_directions(whole):
+    entry = whole.find("b", "c", unit="value")
+    assert f"{entry.hubness:.1f}" in Page(page(whole)).text and whole.find(("a", "b"), "c").hubness is None
+
+
 def test_an_empty_report_is_a_page():
     shown = Page(page(Report("dev", 0, [])))
     assert "What the words mean" in shown.text and not shown.all("script")

@@ -44,7 +44,9 @@ class Entry:
         corrected: {method: metrics} of each correction that was asked for.
         calibrated: metrics with the parts weighted by a calibration; None where there is nothing to weigh.
         graded: nDCG by graded relevance, where judgements were given.
-        scored: the same query by query.
+        hubness: skewness of how often each gallery row is among the ten nearest of the scored queries (see
+            `manymodal.hubness`); None where anything is composed, or no query was scored.
+        scored: the figures query by query.
         calibrated_scored: of the calibrated figures.
     """
 
@@ -59,6 +61,7 @@ class Entry:
     corrected: dict[str, Figures] = field(default_factory=dict)
     calibrated: Figures | None = None
     graded: Figures | None = None
+    hubness: float | None = None
     scored: Scored | None = field(default=None, repr=False, compare=False)
     calibrated_scored: Scored | None = field(default=None, repr=False, compare=False)
 
@@ -83,6 +86,7 @@ class Entry:
             "skipped": self.skipped,
             "gallery": self.gallery,
             **self.metrics,
+            **({} if self.hubness is None else {"hubness": self.hubness}),
             **{name: content for name, content in optional.items() if content},
         }
 

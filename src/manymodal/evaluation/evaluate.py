@@ -12,6 +12,7 @@ from ..calibration import Calibration
 from ..compose import Parts, Rows, check_parts
 from ..embeddings import Embeddings
 from ..errors import ManymodalError
+from ..hubness import k_occurrences, skewness
 from ..matching import Match, check_match, keys
 from ..ranks import ranks
 from .directions import Direction, Unit, resolve
@@ -104,6 +105,7 @@ def evaluate(
                 corrected={name: summary(one.measured(*way(direction), k)[0]) for name, way in ways.items()},
                 calibrated=None if in_weights is None else summary(in_weights[0]),
                 graded=None if relevance is None else _by_judgement(one, relevance, k),
+                hubness=_hubness(one),
                 scored=scored,
                 calibrated_scored=None if in_weights is None else in_weights[1],
             )
@@ -148,6 +150,14 @@ def _by_judgement(one: _Asked, relevance: Relevance, k: Sequence[int]) -> Figure
     """Metrics by graded relevance, and how many queries some row of the gallery is relevant to."""
     found = graded(one.queries, one.gallery, relevance, k)
     return {"queries": len(found.rows), **summary(found.values)}
+
+
+def _hubness(one: _Asked) -> float | None:
+    """How unevenly the values of one modality come up for those of another."""
+    direction = one.direction
+    if direction.unit != "value" or len(direction.query) > 1 or len(direction.target) > 1 or not len(one.rows):
+        return None
+    return skewness(k_occurrences(one.queries.vectors[one.rows], one.gallery.vectors))
 
 
 def _by_label(embeddings: Embeddings, direction: Direction, match: Match) -> bool:

@@ -197,7 +197,7 @@ def _curves(entries: Sequence[Entry]) -> Markup:
 
 def _hubness(entries: Sequence[Entry]) -> Markup:
     methods = list(dict.fromkeys(method for entry in entries for method in entry.corrected))
-    if not methods:
+    if not methods and all(entry.hubness is None for entry in entries):
         return Markup()
 
     def cell(raw: float | None, figures: Figures | None) -> str:
@@ -209,6 +209,7 @@ def _hubness(entries: Sequence[Entry]) -> Markup:
             (
                 in_words(entry) + ("*" if entry.leak else ""),
                 entry.direction.unit,
+                "" if entry.hubness is None else f"{entry.hubness:.1f}",
                 _figure("hit@1", entry["hit@1"]),
                 *(cell(entry["hit@1"], figures_of(entry, method)) for method in methods),
             )
@@ -216,10 +217,11 @@ def _hubness(entries: Sequence[Entry]) -> Markup:
         ]
 
     intro = (
-        "Some rows of a gallery come up for query after query (hubs). These corrections, estimated from train, score "
-        "them lower, or take off what all vectors of a modality share; figures elsewhere in this report are raw."
+        "Some rows of a gallery come up for query after query (hubs). Skewness of how often a row is among the ten "
+        "nearest: near 0 where all come up alike, above 1 where some are hubs. Corrections (--correct), estimated from "
+        "train, score hubs lower or take off what all vectors of a modality share; figures elsewhere are raw."
     )
-    header, caption = ("direction", "unit", "raw", *methods), "hit@1 in %; in brackets the change in points"
+    header, caption = ("direction", "unit", "skewness", "raw", *methods), "hit@1 in %; in brackets the change in points"
     return joined(
         tag("p", intro),
         table(f"Single modalities: {caption}", header, rows(singles(entries))),
