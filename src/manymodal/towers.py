@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .embeddings import Embeddings
@@ -16,12 +18,43 @@ from .training.rows import Batch
 
 
 class Head(nn.Sequential):
-    """Feature vector -> vector of the space, before it is brought to unit norm: one hidden layer, with dropout."""
+    """Feature vector -> vector of the space, before it is brought to unit norm.
 
-    def __init__(self, width: int, dim: int, hidden: int = 512, dropout: float = 0.2) -> None:
-        super().__init__(
-            nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )
+    Args:
+        width: of the feature vector.
+        dim: d of the space.
+        hidden: width of the hidden layer; None for a linear map, which is all that a few dozen labels can teach.
+        dropout: share of the inputs of each layer that a training step leaves out.
+        initial: factor of the last layer's first weights. What training never touches stays as it was initially, and
+            what is unlike all training data meets it as noise: it is small where this is.
+
+    Raises:
+        ManymodalError: a number out of its range.
+    """
+
+    def __init__(
+        self, width: int, dim: int, hidden: int | None = 512, dropout: float = 0.2, initial: float = 1.0
+    ) -> None:
+        if (
+            (hidden is not None and (not isinstance(hidden, int) or hidden < 1))
+            or not 0 <= dropout < 1
+            or not 0 < initial <= 1
+        ):
+            raise ManymodalError(
+                f"head: hidden={hidden}, dropout={dropout}, initial={initial}; needed: hidden of at least 1 or None, "
+                "dropout from 0 to below 1, initial above 0 and up to 1"
+            )
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        if hidden is not None:
+            layers += [nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)]
+        last = nn.Linear(width if hidden is None else hidden, dim)
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.mul_(initial)
+        super().__init__(*layers, last)
+
+
+HEAD = tuple(inspect.signature(Head).parameters)[2:]  # the settings of a head
 
 
 class Tower(nn.Module):
@@ -39,6 +72,9 @@ class Tower(nn.Module):
     def __init__(self, encoder: Encoder, dim: int, head: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.encoder, self.head_settings = encoder, dict(head or {})
+        for name in self.head_settings:
+            if name not in HEAD:
+                raise ManymodalError(f"head: no setting {name!r}; there are {', '.join(HEAD)}")
         self.standardise = Standardise(encoder.width) if encoder.frozen else None
         self.head = Head(encoder.width, dim, **self.head_settings)
         self.dim = dim

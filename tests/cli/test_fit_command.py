@@ -96,6 +96,19 @@ def test_options_override_the_file(world, tmp_path):
     assert type(space.objective).__name__ == "PCMR"
 
 
+def test_the_file_says_what_heads_are_like(world, tmp_path):
+    table, _ = world
+    train = {**TRAIN, "head": {"hidden": None, "dropout": 0.5, "initial": 0.1}}
+    config = write_config(tmp_path, "linear.yaml", label=None, modalities={}, train=train)
+    ran = run("fit", table, "--config", config, "--out", tmp_path / "pets", "--device", "cpu", "--epochs", 1)
+    assert ran.code == 0, ran.err
+    tower = mm.load(tmp_path / "pets").towers["features"]
+    assert [type(layer).__name__ for layer in tower.head] == ["Dropout", "Linear"] and tower.head[0].p == 0.5
+    config = write_config(tmp_path, "wrong.yaml", label=None, modalities={}, train={**TRAIN, "head": {"layers": 3}})
+    ran = run("fit", table, "--config", config, "--out", tmp_path / "other")
+    assert ran.code == 1 and "head: no setting 'layers'; there are hidden, dropout, initial" in ran.err
+
+
 def test_after_kill_9_a_run_goes_on_to_the_result_of_an_unbroken_one(world, old, tmp_path):
     out, unbroken = tmp_path / "pets", tmp_path / "unbroken"
     half = "write(path, content[: len(content) // 2]); os.kill(os.getpid(), signal.SIGKILL)"

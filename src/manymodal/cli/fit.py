@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..space import Space
 
 OBJECTIVES = "anchor, fused, gram, pcmc, pcmr, sigmoid, spectral, symile"  # the registry imports torch: not for help
+SHAPE = ("dim", "head")  # under `train:` too, but of the space itself
 RUN = "run.json"  # in the working folder: what the run was started with
 
 
@@ -71,7 +72,7 @@ def fit(
                 data, space, asked = _go_on(table, working, asked, on_bad_value)
             else:
                 data, space = _begin(table, said, working if lead else None, asked, on_bad_value, cache)
-        settings = {key: value for key, value in asked["train"].items() if key != "dim"}
+        settings = {key: value for key, value in asked["train"].items() if key not in SHAPE}
         space.fit(data, folder=working, resume=resume, device=place, cache=cache, processes=processes, **settings)
         if lead:
             _finish(space, data, out, working)
@@ -129,9 +130,9 @@ def _begin(
     data = read_collection(table, config=config, on_bad_value=on_bad_value.value)
     say(data.notes)
     train = dict(asked["train"])
-    dim = {"dim": train.pop("dim")} if "dim" in train else {}
+    shape = {key: train.pop(key) for key in SHAPE if key in train}
     settings = TrainSettings.of(train)  # mistakes are said before any work is done
-    space = Space.for_collection(data, objective=asked["objective"], seed=settings.seed, cache=cache, **dim)
+    space = Space.for_collection(data, objective=asked["objective"], seed=settings.seed, cache=cache, **shape)
     if working is not None:
         shutil.rmtree(working, ignore_errors=True)
         space.save(working / "space")
