@@ -36,13 +36,24 @@ def draw_ranks(seed, better=0.0, items=ITEMS):
 
 
 def write_report(
-    folder, ranks, *, seed=1, space=None, split="test", items=ITEMS, directions=DIRECTIONS, leak=(), order=None
+    folder,
+    ranks,
+    *,
+    seed=1,
+    space=None,
+    split="test",
+    items=ITEMS,
+    directions=DIRECTIONS,
+    leak=(),
+    order=None,
+    gallery=None,
 ):
     """Save ranks as `Report.save` does, with figures made from them by loops.
 
     Args:
         ranks: as `draw_ranks` gives them.
         leak: places of the directions that are leaks.
+        gallery: rows that were searched; as many as items where it is None.
         order: the order in which to write directions and queries alike; as they are where it is None.
     """
     folder.mkdir(parents=True)
@@ -52,10 +63,14 @@ def write_report(
         query, target, unit, match, _ = directions[place]
         mine = list(reversed(ranks[place])) if order == "reversed" else ranks[place]
         entry = {"query": query, "target": target, "unit": unit, "match": match, "queries": len(mine)}
-        entry |= {"skipped": {"part": 0, "match": 0}, "gallery": items, **figures([first for _, first, _ in mine])}
+        entry |= {
+            "skipped": {"part": 0, "match": 0},
+            "gallery": gallery or items,
+            **figures([first for _, first, _ in mine]),
+        }
         if place in leak:
             entry["leak"] = True
-        if len(query) > 1:
+        if len(query) > 1 and all(weighted for _, _, weighted in mine):
             entry["calibrated"] = figures([weighted for _, _, weighted in mine])
         entry["corrected"] = {"nnn": figures([max(1, first - 1) for _, first, _ in mine])}
         entries.append(entry)

@@ -136,7 +136,7 @@ def test_what_dev_cannot_tell_counts_as_the_mean_of_the_others_and_is_said():
     others = [found.weights["goal"][m] for m in ("good", "fair", "junk")]
     assert found.weights["goal"]["apart"] == pytest.approx(math.prod(others) ** (1 / 3), rel=1e-6)
     assert any(note.startswith("apart -> goal: no item has both") for note in found.notes)
-    assert any(note.startswith("junk -> goal: only 3 items have both") for note in found.notes)
+    assert any(note.startswith("junk -> goal: only 3 items with both") for note in found.notes)
     assert not calibrate(noisy(items=30)).notes
 
 

@@ -5,6 +5,7 @@ import torch
 
 import manymodal as mm
 from manymodal.errors import ManymodalError
+from samples import rows, write_config
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,12 @@ def test_divergence_is_told_wherever_it_is_noticed(dev, settings, tmp_path):
     space = mm.Space.for_collection(data, dim=4, cache=tmp_path)
     with pytest.raises(ManymodalError, match="training diverged: vectors.*not finite.*--lr"):
         space.fit(data, **{"epochs": 1, "lr": 1e30, "device": "cpu", "cache": tmp_path, **settings})
+
+
+def test_weights_that_rest_on_few_items_are_named_in_a_few_lines(tmp_path):
+    data = mm.read_collection(rows(), config=write_config(tmp_path))
+    space = mm.Space.for_collection(data, dim=8, cache=tmp_path).fit(data, epochs=1, device="cpu", cache=tmp_path)
+    calibration = space.reference.calibration
+    few = [note for note in space.notes if note in calibration.notes]
+    assert few == list(calibration.notes[:3]) and len(calibration.notes) == 42
+    assert "... and 39 more weights that rest on few dev items" in space.notes

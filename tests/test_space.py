@@ -13,9 +13,10 @@ from torch.nn.functional import normalize
 
 import manymodal as mm
 import samples
-from manymodal import ManymodalError
+from manymodal import ManymodalError, querying
 from manymodal.demo.faces import FACES
 from manymodal.demo.glyphs import GLYPH_CONFIG, glyph_table
+from manymodal.embeddings import Embeddings
 from manymodal.objectives import PCMR
 from manymodal.showing import names_of
 
@@ -453,6 +454,8 @@ def test_a_space_of_an_earlier_version_is_calibrated_anew(pets, saved, tmp_path)
     assert all(entry.calibrated is None for entry in old.evaluate(data, bootstrap=None).directions)
     with pytest.raises(ManymodalError, match=r"space.calibrate\(data\)"):
         old.search({"captions": "a red disc"}, "photo", data, correct="nnn")
+    with pytest.raises(ManymodalError, match=r"nnn, csls: that takes .*space.calibrate\(data\)"):
+        old.evaluate(data, correct=["nnn", "csls"])  # not --train, which is for vectors of another program
     assert old.calibrate(data).reference.calibration == space.reference.calibration
 
 
@@ -469,6 +472,39 @@ def test_a_search_weighs_parts_as_calibrated_and_by_the_users_word(pets):
     )
 
 
+def test_a_correction_is_estimated_once_for_queries_alike_and_anew_with_the_bank(pets, saved, monkeypatch):
+    data, _ = pets
+    space, counted = mm.load(saved), []
+    fit_correction = querying.fit_correction
+    monkeypatch.setattr(querying, "fit_correction", lambda *words: counted.append(words) or fit_correction(*words))
+
+    def search(**options):
+        return space.search({"captions": "a red disc"}, "photo", data, correct="nnn", **options)
+
+    assert search() == search() and len(counted) == 1
+    search(split="train"), search(weights={"captions": 2.0})
+    assert len(counted) == 3
+    space.calibrate(data)
+    search()
+    assert len(counted) == 4
+
+
+@pytest.mark.parametrize("method", ["csls", "mean_removal"])
+def test_a_correction_that_knows_nothing_of_the_query_is_refused(pets, saved, method):
+    data, _ = pets
+    space = mm.load(saved)
+    bank = space.reference.bank
+    gone = torch.zeros(0, dtype=torch.int64)
+    space.reference.bank = Embeddings(
+        *(
+            {m: part[m][gone] if m == "captions" else part[m] for m in part}
+            for part in (bank.vectors, bank.items, bank.labels)
+        )
+    )
+    with pytest.raises(ManymodalError, match=f"{method}: no train item that was kept has .*captions"):
+        space.search({"captions": "a red disc"}, "photo", data, correct=method)
+
+
 @pytest.mark.parametrize("method", ["qb_norm", "nnn", "csls", "mean_removal"])
 def test_a_corrected_search_is_the_corrected_evaluation(pets, method):
     data, space = pets
@@ -480,6 +516,15 @@ def test_a_corrected_search_is_the_corrected_evaluation(pets, method):
         found = space.search(query, "photo", data, 1, split="train", correct=method)
         hits.append(found[0].id == data.ids[item])
     assert entry.queries == len(hits) and entry.corrected[method]["hit@1"] == pytest.approx(sum(hits) / len(hits))
+
+
+def test_what_the_measured_items_have_had_a_part_in_is_said(pets):
+    data, space = pets
+    notes = {s: space.evaluate(data, s, directions=["photo->speech"], correct=["csls"]).notes for s in ("dev", "test")}
+    assert notes["test"] == [] and len(notes["dev"]) == 1 and "fitted on dev" in notes["dev"][0]
+    learned = space.evaluate(data, "train", directions=["photo->speech"], correct=["csls"], calibrated=False)
+    assert ["bank" in note for note in learned.notes] == [True, False] and "learned" in learned.remarks()[1]
+    assert learned.to_json()["notes"] == learned.notes
 
 
 def test_values_are_shown_in_a_report(pets):

@@ -13,7 +13,7 @@ from manymodal.embeddings import Embeddings
 from manymodal.errors import ManymodalError
 from manymodal.evaluation.evaluate import evaluate
 from manymodal.folder import save_embeddings
-from manymodal.vectors import check_same_modalities, read_vectors
+from manymodal.vectors import check_same_modalities, read_vectors, read_vectors_of
 from vector_folders import eye, write_npy, write_parquet
 
 FIRST = 100  # the first item of `random_embeddings`
@@ -143,6 +143,15 @@ def test_a_split_of_an_embedded_folder(tmp_path):
     assert len(test.embeddings.vectors["b"]) < len(whole.embeddings.vectors["b"])
     assert read_vectors(tmp_path / "v", split="val").split == "dev"
     assert read_vectors(tmp_path / "v", split="all").items.equal(whole.items)
+
+
+def test_vectors_to_estimate_from_are_of_one_split(tmp_path):
+    """A folder of `manymodal embed` may hold what is measured as well."""
+    write_saved(tmp_path / "saved", random())
+    write_all_npy(tmp_path / "npy", random())
+    dev = read_vectors_of(tmp_path / "saved", "dev")
+    assert dev.ids == read_vectors(tmp_path / "saved", split="dev").ids != read_vectors(tmp_path / "saved").ids
+    assert read_vectors_of(tmp_path / "npy", "dev").ids == read_vectors(tmp_path / "npy").ids
 
 
 def test_a_label_keeps_its_value_though_its_items_have_none(tmp_path):

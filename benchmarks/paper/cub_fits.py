@@ -109,6 +109,7 @@ def compositions(names: Sequence[str]) -> dict[str, tuple[list[str], dict[str, f
 
 
 @cache
+@torch.no_grad()
 def inputs(birds: Birds, fold: int | None) -> dict[str, Rows]:
     """What the heads of a space read, standardised by train rows: one unit vector a species, photos / sqrt(width)."""
     data, store = collection(birds, birds.roles(fold), (birds.features, *KINDS)), FeatureStore()

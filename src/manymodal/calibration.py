@@ -31,6 +31,7 @@ from .compose import compose_items, rows_of
 from .embeddings import Embeddings
 from .errors import ManymodalError
 from .progress import bar
+from .words import counted
 
 Method = Literal["fitted", "cosine"]
 
@@ -247,7 +248,7 @@ def _concentrations(means: Mapping[str, _Means], parts: Sequence[str], target: s
         logs.append(math.log(r * goal.vectors.shape[1] / (1 - r * r)))
         counts.append(int(both.sum()))
         if counts[-1] < EQUAL_ITEMS:
-            few = f"only {counts[-1]} items have both" if counts[-1] else "no item has both"
+            few = f"only {counted(counts[-1], 'item')} with both" if counts[-1] else "no item has both"
             notes.append(f"{name} -> {target}: {few}; its weight leans towards the mean of the others")
     log, count = torch.tensor(logs, dtype=torch.float64), torch.tensor(counts, dtype=torch.float64)  # (k,), (k,)
     known = count > 0

@@ -26,6 +26,7 @@ from .training.step import divergence_told
 
 DEV_ITEMS = 2000  # looked at in each validation, so that its cost is bounded
 BANK_ITEMS = 2000  # train items whose embeddings a space keeps
+LISTED = 3  # weights that are named where they could not be fitted
 
 
 @dataclass
@@ -98,7 +99,14 @@ def fit_space(
     sample = dev or {m: r.take(torch.arange(min(len(r), DEV_ITEMS))) for m, r in rows.items()}
     with divergence_told():
         notes += diagnose(history.epochs, embed(towers, sample))
-    return history, notes + list(reference.calibration.notes if reference.calibration else ()), reference
+    return history, notes + _abridged(reference.calibration), reference
+
+
+def _abridged(calibration: Calibration | None) -> list[str]:
+    """What could not be calibrated: on few dev items that is every pair of modalities."""
+    notes = () if calibration is None else calibration.notes
+    more = len(notes) - LISTED
+    return [*notes[:LISTED], *([f"... and {more} more weights that rest on few dev items"] if more > 0 else [])]
 
 
 def usable_device(asked: str | None) -> str:

@@ -46,14 +46,14 @@ def k_occurrences(queries: Tensor, gallery: Tensor, k: int = 10, block: int = BL
         ManymodalError: shapes do not fit, or k is below 1.
     """
     _check_count("k", k)
-    k = min(k, len(gallery))
     counts = torch.zeros(len(gallery), dtype=torch.int64, device=gallery.device)
     for scores in _products(queries, gallery, block):  # (b, m)
-        bar = scores.topk(k, dim=1).values[:, -1:]  # (b, 1)
-        above, level = scores > bar, scores == bar
-        room = k - above.sum(dim=1, keepdim=True)  # (b, 1)
-        near = above | (level & (level.cumsum(dim=1, dtype=torch.int32) <= room))  # (b, m) k in each row
-        counts += near.sum(dim=0)  # (m,)
+        best, rows = scores.topk(min(k + 1, len(gallery)), dim=1)  # (b, k + 1)
+        near = rows[:, :k]
+        if best.shape[1] > k:
+            level = best[:, k - 1] == best[:, k]  # (b,) which of several equals are near is not for topk to say
+            near[level] = scores[level].sort(dim=1, descending=True, stable=True).indices[:, :k]
+        counts += torch.bincount(near.flatten(), minlength=len(gallery))  # (m,)
     return counts
 
 
@@ -61,6 +61,7 @@ def skewness(counts: Tensor) -> float:
     """The third standardised moment of how often rows are found, the usual measure of hubness.
 
     Near 0 where all rows are found about equally often, above 1 where some are hubs (Radovanović et al., JMLR 2010).
+    That takes enough queries: n of them, each with k nearest, that find m rows at random give sqrt(m / (n k)).
 
     Args:
         counts: (m,), as `k_occurrences` gives them.
@@ -71,22 +72,6 @@ def skewness(counts: Tensor) -> float:
     off = counts.double() - counts.double().mean()
     spread = float(off.square().mean().sqrt()) if len(counts) else 0.0
     return float((off / spread).pow(3).mean()) if spread else 0.0
-
-
-def anti_hub_share(counts: Tensor) -> float:
-    """The share of rows that no query finds, between 0 and 1; 0 of no rows. `counts` as `k_occurrences` gives them."""
-    return float((counts == 0).double().mean()) if len(counts) else 0.0
-
-
-def hub_share(counts: Tensor, top: float = 0.01) -> float:
-    """The share of all places among the nearest that the most found rows take, between 0 and 1.
-
-    Args:
-        counts: (m,), as `k_occurrences` gives them.
-        top: which share of the rows those are; at least one row. Without hubs, they take about as large a share.
-    """
-    places = int(counts.sum())
-    return float(counts.topk(max(1, int(top * len(counts)))).values.sum()) / places if places else 0.0
 
 
 # -- corrections ---------------------------------------------------------------------------------------------------
@@ -166,6 +151,7 @@ def csls(bank: Tensor, gallery: Tensor, k: int = 10, block: int = BLOCK) -> Corr
     As published, 2 s(q, j) - r(q) - r(j), r the mean of the k highest similarities to the other side. A query's own r
     is the same for all rows, so the ranking is that of s(q, j) - r(j) / 2: `nnn` with an alpha of a half.
     """
+    _check_bank("csls", bank)
     return nnn(bank, gallery, k, alpha=0.5, block=block)
 
 

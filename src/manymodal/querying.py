@@ -17,7 +17,7 @@ from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import BadValue, ManymodalError
 from .evaluation.sides import CORRECTIONS, MEAN_REMOVAL
-from .hubness import corrected, fit_correction
+from .hubness import Correction, corrected, fit_correction
 from .index import exact
 from .index.exact import Hit
 from .preparing import embed_packed, pack
@@ -86,11 +86,13 @@ class Gallery(NamedTuple):
         embeddings: of the target modality.
         target: its name.
         ordinals: (m,) int64, each value's place in its item's list.
+        corrections: {(method, weights of the parts asked with): what was estimated}, kept for the next such query.
     """
 
     embeddings: Embeddings
     target: str
     ordinals: Tensor
+    corrections: dict[tuple[str, tuple[tuple[str, float], ...]], Correction]
 
 
 def calibrated_parts(parts: Sequence[Part], target: str, calibration: Calibration) -> list[Part]:
@@ -105,30 +107,49 @@ def calibrated_parts(parts: Sequence[Part], target: str, calibration: Calibratio
     return [replace(part, weight=part.weight * worth[part.modality]) if part.weight > 0 else part for part in parts]
 
 
+def kept_bank(bank: Embeddings | None, methods: str) -> Embeddings:
+    """The embeddings of train items that a space keeps.
+
+    Raises:
+        ManymodalError: it keeps none: it was not fitted, or by an earlier version.
+    """
+    if bank is None:
+        raise ManymodalError(
+            f"{methods}: that takes embeddings of train items, which this space has not kept. In Python "
+            "space.calibrate(data) takes them, and space.save(folder) keeps them; or fit again"
+        )
+    return bank
+
+
 def corrected_sides(
     gallery: Gallery, parts: Sequence[Part], method: str, bank: Embeddings | None
 ) -> tuple[Tensor, Tensor]:
     """The composed query (d',) and the gallery (m, d') whose dot products are the corrected scores.
 
     Raises:
-        ManymodalError: an unknown method, or a space without a bank.
+        ManymodalError: an unknown method, or a bank that says nothing of the query.
     """
     if method not in CORRECTIONS:
         raise ManymodalError(f"correction {method!r}; allowed are {', '.join(CORRECTIONS)}")
-    if bank is None:
-        raise ManymodalError(
-            f"{method} needs embeddings of train items, which this space has not kept; space.calibrate(data) takes them"
-        )
+    bank = kept_bank(bank, method)
     vectors = gallery.embeddings.vectors[gallery.target]
     if method == MEAN_REMOVAL:
         mean = means(bank)
+        lacking = {gallery.target, *(part.modality for part in parts)} - set(mean)
+        if lacking:
+            raise ManymodalError(f"{method}: no train item that was kept has a value in {', '.join(sorted(lacking))}")
         parts = [replace(part, vectors=centred(part.vectors, mean[part.modality])) for part in parts]
         return compose(parts), centred(vectors, mean[gallery.target])
     asked = {part.modality: part.weight for part in parts if part.weight > 0 and len(part.vectors)}
     if not asked:
         raise ManymodalError(f"{method} needs a part of positive weight: its bank is asked the same way as the query")
-    of_bank = compose_items(bank, list(asked), asked)
-    queries, vectors = corrected(fit_correction(method, of_bank.vectors, vectors), compose(parts)[None], vectors)
+    key = method, tuple(asked.items())
+    if key not in gallery.corrections:
+        of_bank = compose_items(bank, list(asked), asked)
+        if not len(of_bank.vectors):
+            raise ManymodalError(f"{method}: no train item that was kept has all of {', '.join(asked)}; leave one out")
+        gallery.corrections[key] = fit_correction(method, of_bank.vectors, vectors)
+    queries, vectors = corrected(gallery.corrections[key], compose(parts)[None], vectors)
     return queries[0], vectors
 
 

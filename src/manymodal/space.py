@@ -192,7 +192,8 @@ class Space:
     def calibrate(self, data: Collection, cache: Path | str | None = None) -> Space:
         """Estimate anew what `fit` leaves behind: calibrated weights from dev, a bank of embeddings from train.
 
-        For a space of an earlier version, or for other data than it was fitted to.
+        For a space of an earlier version, or for other data than it was fitted to. Without dev rows that match there
+        are no calibrated weights afterwards: parts of a query count alike.
 
         Args:
             data: read with this space's schema, with train rows.
@@ -201,7 +202,7 @@ class Space:
         store = FeatureStore(cache)
         train = {m: prepare(self.towers[m], data, m, "train", store) for m in self.towers.names}
         self.reference = Reference.of(self.towers, train, dev_rows(self.towers, data, store))
-        self.fingerprint = None
+        self._changed()
         return self
 
     def evaluate(
@@ -269,7 +270,7 @@ class Space:
         key = f"{target}/{split or 'all'}"
         if key not in galleries:
             embeddings, ordinals = self.encode_with_ordinals(data, split, [target], cache)
-            galleries[key] = Gallery(embeddings, target, ordinals[target])
+            galleries[key] = Gallery(embeddings, target, ordinals[target], {})
         return search_gallery(galleries[key], parts, data, k, correct, self.reference.bank)
 
     def save(self, folder: str | Path, overwrite: bool = True) -> None:

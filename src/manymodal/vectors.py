@@ -98,6 +98,18 @@ def read_vectors(folder: Path, *, split: str | None = None, normalize: bool = Fa
     return read
 
 
+def read_vectors_of(folder: Path, split: str, *, normalize: bool = False) -> Vectors:
+    """The vectors of one split: those rows of a folder of `manymodal embed`, all of a folder of another program.
+
+    For vectors to estimate something from, which must hold nothing of the split that is measured.
+
+    Raises:
+        ManymodalError: as `read_vectors`.
+    """
+    has_splits = (folder / META).exists()
+    return read_vectors(folder, split=split if has_splits else None, normalize=normalize)
+
+
 def check_same_modalities(a: Vectors, b: Vectors) -> None:
     """Refuse two folders whose vectors cannot lie in one space: other modalities, another d, another space.
 

@@ -93,6 +93,8 @@ def test_mistakes_are_refused_in_a_line(reports, tmp_path):
     assert ran.code == 1 and "has no report.json: not a folder of a report" in ran.err and not ran.out
     ran = run("compare", reports[0], reports[0])
     assert ran.code == 1 and "are of one folder" in ran.err
+    ran = run("compare", *reports[:2], *against([reports[4], reports[1]]))
+    assert ran.code == 1 and f"{reports[1]} is on both sides" in ran.err
     ran = run("compare", reports[0], "--calibrated")
     assert ran.code == 1 and "--calibrated is for --against" in ran.err
     ran = run("compare", reports[0], *against(reports[3:4]), "--metric", "map")

@@ -109,6 +109,33 @@ def test_vectors_are_calibrated_and_corrected_with_those_of_dev_and_train(world,
     assert all("csls" in entry["corrected"] for entry in report["directions"])
 
 
+def test_dev_and_train_are_those_rows_of_a_folder_with_all_splits(world, tmp_path):
+    """What is measured is never what was estimated from, though one folder holds both."""
+    folder, table = world
+    assert run("embed", folder / "pets", table, "--out", tmp_path / "all").code == 0
+    more = ("--directions", "captions+features->photo", "--correct", "csls")
+    apart = ("--vectors", folder / "test", "--dev", folder / "dev", "--train", folder / "train")
+    every = tmp_path / "all"
+    together = ("--vectors", every, "--split", "test", "--dev", every, "--train", every)
+    expected, _ = report_of(tmp_path, *apart, *more)
+    report, ran = report_of(tmp_path, *together, *more)
+    assert report["directions"][0]["corrected"] == expected["directions"][0]["corrected"]
+    assert report["calibration"].keys() == expected["calibration"].keys()
+    assert "several splits together" not in ran.err
+    assert "among those measured" not in ran.err
+
+
+def test_items_that_are_estimated_from_and_measured_are_told(tmp_path):
+    embeddings = np.eye(4, dtype=np.float32)
+    for name, first in (("here", 0), ("there", 3)):
+        (tmp_path / name).mkdir()
+        for m in "ab":
+            np.save(tmp_path / name / f"{m}.npy", embeddings)
+            (tmp_path / name / f"{m}.ids.txt").write_text("".join(f"x{first + i}\n" for i in range(4)))
+    ran = run("evaluate", "--vectors", tmp_path / "here", "--dev", tmp_path / "there")
+    assert ran.code == 0 and "1 id of --dev among those measured" in ran.err
+
+
 def test_graded_judgements(world, tmp_path):
     folder, table = world
     judged = [("a3", "a8", 2.0), ("a3", "a13", 1.0), ("a8", "nobody", 3.0)]
@@ -136,5 +163,22 @@ def test_what_does_not_go_together_is_refused(world):
         assert ran.code == 1 and "either a space and a table, or --vectors FOLDER" in ran.err
     ran = run("evaluate", folder / "pets", table, "--dev", folder / "dev", "--normalize")
     assert ran.code == 1 and "--normalize, --dev: only with --vectors" in ran.err
+    ran = run("evaluate", "--vectors", folder / "test", "--on-bad-value", "skip", "--cache", folder)
+    assert ran.code == 1 and "--on-bad-value, --cache: only with a space and a table" in ran.err
     ran = run("evaluate", "--vectors", folder / "test", "--correct", "nnn")
     assert ran.code == 1 and "--train FOLDER" in ran.err
+
+
+def test_where_the_report_goes_is_looked_at_before_any_work(world, tmp_path):
+    folder, table = world
+    (tmp_path / "taken").write_text("mine")
+    ran = run("evaluate", folder / "pets", table, "--out", tmp_path / "taken")
+    assert ran.code == 1 and "is a file; name a folder" in ran.err and not ran.out
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_table_of_other_columns_is_refused(world, tmp_path):
+    folder, _ = world
+    (tmp_path / "strange.csv").write_text("id,split,words\n" + "".join(f"{i},test,hello {i}\n" for i in range(5)))
+    ran = run("evaluate", folder / "pets", tmp_path / "strange.csv")
+    assert ran.code == 1 and "no item has a value in any of captions" in ran.err and not ran.out

@@ -12,6 +12,7 @@ from manymodal.evaluation.average import average
 from manymodal.evaluation.compare import paired
 from manymodal.evaluation.dots import Dot, save_dots
 from manymodal.evaluation.evaluate import evaluate
+from manymodal.evaluation.graded import Relevance
 from manymodal.evaluation.report import Report
 from manymodal.evaluation.saved import Key, read_report, shared_directions
 from manymodal.evaluation.significance import Resamples, holm, p_value, quantile_of_t
@@ -168,6 +169,10 @@ def test_reports_that_are_not_trainings_of_one_setting_are_refused(tmp_path, wor
     strangers = read_report(write_report(tmp_path / "strangers", strangers))
     with pytest.raises(ManymodalError, match=r"photo->text \(value\): the two sides have no item in common"):
         paired([first], [strangers])
+    larger = read_report(write_report(tmp_path / "larger", draw_ranks(1), seed=9, gallery=200))
+    for refused in (lambda: average([first, larger]), lambda: paired([first], [larger])):
+        with pytest.raises(ManymodalError, match=r"photo->text \(value\) searched galleries .*plain_1: 120; .*: 200\)"):
+            refused()
     with pytest.raises(ManymodalError, match="metric 'map' cannot be compared"):
         paired([first], [second], metric="map")
     with pytest.raises(ManymodalError, match="metric 'hit@0' cannot"):
@@ -200,7 +205,8 @@ def test_differences_agree_with_the_loop(world, metric):
             seeds.append((stdev(means) ** 2 / 3, 2))
         center, _, _, se = oracle_difference(*sides, draws)
         whole = math.sqrt(se**2 + sum(v for v, _ in seeds))
-        df = whole**4 / sum(v**2 / own for v, own in seeds)
+        of_items = min(len(set(sides[0][1])), 40) - 1
+        df = whole**4 / sum(v**2 / own for v, own in [(se**2, of_items), *seeds])
         reach = quantile_of_t(0.95, df) * whole
         p.append(p_value(center, whole, df))
         expected = (center, center - reach, center + reach, whole, p[-1])
@@ -255,6 +261,25 @@ def test_trainings_that_differ_widen_the_interval(tmp_path, world):
     assert apart.difference.se > 2 * alone.difference.se
 
 
+def test_one_training_varies_as_those_of_the_other_side(world):
+    """Against three, one training's own variance is not known: it is not nought."""
+    (alone,) = [row for row in paired(world["better"][:1], world["plain"], n=40) if row.key == KEYS[0]]
+    means = [float((report.queries[KEYS[0]].first == 1).mean()) for report in world["plain"]]
+    resamples = Resamples(torch.arange(len(world["plain"][0].names)), seed=0, n=40)
+    names = sorted(world["plain"][0].names)
+    draws = [dict(zip(names, counts.tolist(), strict=True)) for counts in resamples.counts]
+    sides = [([], []), ([], [])]
+    for (values, owners), reports in zip(sides, (world["better"][:1], world["plain"]), strict=True):
+        for report in reports:
+            values += (report.queries[KEYS[0]].first == 1).astype(float).tolist()
+            owners += [report.names[o] for o in report.queries[KEYS[0]].owners]
+    center, _, _, se = oracle_difference(*sides, draws)
+    of_trainings = stdev(means) ** 2 * (1 + 1 / 3)
+    whole = math.sqrt(se**2 + of_trainings)
+    reach = quantile_of_t(0.95, whole**4 / (se**4 / 39 + of_trainings**2 / 2)) * whole
+    assert numbers(alone)[2:6] == pytest.approx((center, center - reach, center + reach, whole), abs=1e-12)
+
+
 def test_false_findings_over_seeds_are_no_more_than_they_should_be(tmp_path):
     """Three trainings of one setting against three: trainings vary by 5 points, items by their own."""
     names = [f"item {i}" for i in range(60)]
@@ -283,6 +308,25 @@ def test_calibrated_figures_on_request(world):
             assert other.means[0] > one.means[0] + 0.1
         else:
             assert numbers(one)[:7] == numbers(other)[:7]
+
+
+def test_weights_that_one_side_does_not_have_are_refused(tmp_path, world):
+    unweighted = {place: [(o, first, None) for o, first, _ in rows] for place, rows in draw_ranks(1).items()}
+    equal = read_report(write_report(tmp_path / "equal", unweighted))
+    with pytest.raises(ManymodalError, match=r"sound\+text->photo \(item\) has no calibrated figures in .*equal;"):
+        paired(world["plain"], [equal], calibrated=True)
+    assert len(paired(world["plain"], [equal], n=20)) == len(KEYS)
+
+
+def test_what_is_not_a_metric_is_not_averaged(tmp_path):
+    embeddings = random_embeddings(items=20, dtype=torch.float32)
+    relevance = Relevance(embeddings.items["a"][:1], embeddings.items["b"][:1], torch.ones(1))
+    Report("test", 20, evaluate(embeddings, relevance=relevance)).save(tmp_path)
+    metrics = evaluate(embeddings, relevance=relevance)[0]
+    assert metrics.hubness is not None
+    row = average([read_report(tmp_path)])[0]
+    assert row.figures["raw"].keys() == metrics.metrics.keys()
+    assert row.figures["graded"].keys() == metrics.graded.keys() - {"queries"}
 
 
 def test_items_of_one_side_only_are_counted(tmp_path, world):

@@ -74,8 +74,8 @@ def test_calibrated_gains_compare_calibrated_with_calibrated():
 
 
 def test_a_gain_from_what_the_target_was_made_of_is_marked():
-    entries = evaluate(views(30), same_source=[("c", "target")])
-    marked = {(g.added, g.target[0]) for g in gains(entries) if g.leak}
+    entries = evaluate(views(30), directions=["a+c->target", "a->target", "b+target->c", "b->c", "a+b->c"], unit="item")
+    marked = {(g.added, g.target[0]) for g in gains(entries, same_source=[("c", "target")]) if g.leak}
     assert marked == {("c", "target"), ("target", "c")}
 
 

@@ -182,10 +182,10 @@ def test_ids_that_are_numbers_are_compared_as_texts(tmp_path):
     [
         ("a.csv", "query,gain\n007,1\n", "a.csv has no column target; needed are query, target, gain"),
         ("a.csv", "query,target,gain\n007,ü,\n", "row 0 has an empty cell"),
-        ("a.csv", "query,target,gain\n007,ü,-1\n", "row 0: gain -1.0"),
+        ("a.csv", "query,target,gain\nx,y,1\n007,ü,-1\n", "a.csv row 1: gain -1.0"),
         ("a.csv", "query,target,gain\n007,ü,much\n", "cannot read a.csv"),
         ("a.csv", "query,target,gain\nx,y,1\n", "no row has a query and a target that are ids"),
-        ("a.csv", "query,target,gain\n007,ü,1\n007,ü,2\n", "listed twice"),
+        ("a.csv", "query,target,gain\n007,ü,1\n007,ü,2\n", "a.csv row 1: ü is judged twice for 007"),
         ("a.txt", "", "a.txt: relevance is read from .csv and .parquet"),
         ("a.parquet", "PAR", "cannot read a.parquet"),
     ],

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cases import random_embeddings
 from manymodal.calibration import Calibration
-from manymodal.evaluation.charts import MOST_GAINS, Span, curves, gain_charts, heatmap
+from manymodal.evaluation.charts import MOST_GAINS, Span, about, curves, gain_charts, heatmap
+from manymodal.evaluation.checks import Finding
 from manymodal.evaluation.entry import Gain
 from manymodal.evaluation.headline import largest, points, singles
 from manymodal.evaluation.highlights import highlights
@@ -197,6 +198,7 @@ def test_spans():
     assert Span(0.0, 0.0, 0.0).words() == "+0.0" and Span(-0.0001, -0.01, 0.01).words() == "+0.0 (−1.0 to +1.0)"
     assert points(-0.0126) == "−1.3"
     assert [Span(0, *ends).sign() for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2))] == ["up", "down", "level"]
+    assert Span(1.0, 1.0, 1.0).sign() == "level"  # three items, or no bootstrap: nothing says that it is not chance
 
 
 def test_curves_rise_to_the_share_that_is_found(whole):
@@ -220,6 +222,33 @@ def test_highlights(whole):
     assert f"{100 * best['hit@1']:.1f} %" in said and "directions with a star" in said and "largest gain" in said
     assert "health check" in said
     assert highlights(Report("dev", 0, [])) == []
+
+
+def finding(name, about, value, ok=False):
+    return Finding(name, about, value, ok, "normal", "" if ok else f"advice on {' and '.join(about)}")
+
+
+def test_what_asks_for_attention_is_said_once_a_check_of_the_worst():
+    pairs = [("a", m) for m in "bcdefg"]
+    gaps = [finding("centroid_gap", pair, 0.9 + 0.01 * place) for place, pair in enumerate(pairs)]
+    low = [finding("separation", ("a", "b"), 0.1), finding("separation", ("b", "c"), -0.1)]
+    made = Report("dev", 9, [], health=[*gaps, finding("repeats", ("a",), 0.0, ok=True), *low])
+    assert made.remarks() == [
+        "advice on a and g (likewise a and f; a and e; a and d and 2 more)",
+        "advice on b and c (likewise a and b)",
+    ]
+    (said,) = highlights(made)
+    assert "Of 9 health checks some ask for attention: centroid gap (6), separation (2)" in said
+    shown = Page(page(made))
+    assert "8 of 9 checks ask for attention" in shown.text and "and 5 more" in shown.text
+    assert shown.text.count("advice on a and g") == 2  # among the worst, and in the list of all
+
+
+def test_a_figure_that_no_draw_changes_is_given_no_interval(whole):
+    entry = replace(whole.find("b", "c", unit="value"), ci={"hit@1": (0.0, 0.0)}, metrics={"hit@1": 0.0, "mrr": 0.1})
+    told = " ".join(highlights(Report("dev", 3, [entry])))
+    assert "for 0.0 % of" in told and "to 0.0" not in told
+    assert "between" not in about(entry)
 
 
 def test_headlines(whole):

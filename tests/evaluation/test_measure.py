@@ -60,3 +60,15 @@ def test_without_labels_nothing_is_classified():
     assert classify_all(random_embeddings()) == []
     given = embeddings()
     assert classify_all(Embeddings({"a": given.vectors["a"]}, {"a": given.items["a"]}, {"a": given.labels["a"]})) == []
+
+
+def test_label_modalities_that_share_no_label_are_not_composed():
+    """Attributes of some kinds and names of others: each tells its own apart, and no class has both."""
+    given = embeddings()
+    kinds = {name: given.only("kind").vectors["kind"][at] for name, at in (("kind", [0, 1]), ("other", [2, 3]))}
+    apart = Embeddings(
+        {**given.vectors, **kinds},
+        {**given.items, **dict.fromkeys(kinds, torch.tensor([-1, -1]))},
+        {**given.labels, "kind": given.labels["kind"][:2], "other": given.labels["kind"][2:]},
+    )
+    assert {one.classes for one in classify_all(apart, torch.tensor([0, 2]))} == {("kind",), ("other",)}

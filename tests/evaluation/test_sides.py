@@ -49,6 +49,30 @@ def test_mean_removal_is_that_of_the_embeddings():
     assert any(e.metrics != e.corrected["mean_removal"] for e in entries)
 
 
+@pytest.mark.parametrize("method", CORRECTIONS)
+def test_what_was_not_seen_in_train_is_null_and_spoils_nothing_else(method):
+    """A modality without values anywhere; a query that no train item has all parts of."""
+    test = random_embeddings(items=40, dtype=torch.float32, absent=True)
+    bank = random_embeddings(items=40, dtype=torch.float32, absent=True)
+    lacking = {m: (bank.items[m] % 2 == side) | (m == "c") for m, side in (("a", 0), ("b", 1), ("c", 0))}
+    apart = Embeddings(
+        {m: v[lacking[m]] if m in lacking else v for m, v in bank.vectors.items()},
+        {m: i[lacking[m]] if m in lacking else i for m, i in bank.items.items()},
+    )
+    for entry in evaluate(test, correct=[method], bank=apart):
+        figures = entry.corrected[method]
+        never = {"a", "b"} <= {*entry.direction.query} and method != "mean_removal"
+        assert figures.keys() == entry.metrics.keys()
+        assert (figures["mrr"] is None) == (entry.queries == 0 or never)
+
+
+def test_a_modality_without_values_need_not_be_calibrated():
+    test = random_embeddings(items=40, dtype=torch.float32, absent=True)
+    filled = [m for m in test.modalities if len(test.vectors[m])]
+    calibration = Calibration({t: {m: 1.0 for m in filled if m != t} for t in filled}, "given", 1)
+    assert any(e.queries == 0 and len(e.direction.query) > 1 for e in evaluate(test, calibration=calibration))
+
+
 def test_calibrated_weights_are_those_of_compose():
     embeddings = random_embeddings(items=40, dtype=torch.float32, missing=0.1)
     calibration = Calibration({t: {"a": 4.0, "b": 1.0, "c": 1.0} for t in "abc"}, "given", 1)

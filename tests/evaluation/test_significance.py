@@ -152,6 +152,14 @@ def test_p_is_uniform_where_nothing_differs():
     assert shares[1:] == pytest.approx([0.25, 0.5, 0.75], abs=0.06)
 
 
+def test_few_items_are_not_surer_than_they_can_be():
+    """The spread of ten items is itself uncertain: with the normal's tails one null in thirty had p < 0.01."""
+    items, zeros = torch.arange(10), torch.zeros(10).double()
+    resamples = Resamples(items, n=400)
+    p = [resamples.difference(torch.randn(10).double(), items, zeros, items).p for _ in range(1500)]
+    assert sum(one < 0.01 for one in p) <= 30 and sum(one < 0.05 for one in p) <= 120
+
+
 def test_p_has_a_floor_where_all_items_agree():
     items = torch.arange(6)
     ones, zeros = torch.ones(6).double(), torch.zeros(6).double()

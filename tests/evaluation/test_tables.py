@@ -40,6 +40,7 @@ def test_a_row_a_direction_with_all_figures():
         counts = [int(line[name]) for name in ("queries", "skipped part", "skipped match", "gallery", "leak")]
         assert counts == [entry.queries, entry.skipped["part"], entry.skipped["match"], entry.gallery, entry.leak]
         assert {name: number(line[name]) for name in entry.metrics} == pytest.approx(entry.metrics)
+        assert number(line["hubness"]) == entry.hubness
         assert (number(line["hit@5 low"]), number(line["hit@5 high"])) == entry.ci["hit@5"]
         assert number(line["nnn map"]) == entry.corrected["nnn"]["map"]
         assert number(line["calibrated hit@1"]) == (entry.calibrated and entry.calibrated["hit@1"])

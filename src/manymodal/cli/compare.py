@@ -47,6 +47,9 @@ def compare(
 
     if calibrated and not against:
         raise ManymodalError("--calibrated is for --against; averages show the calibrated figures beside the raw ones")
+    twice = {folder.resolve() for folder in reports} & {folder.resolve() for folder in against or []}
+    if twice:
+        raise ManymodalError(f"{min(twice)} is on both sides; --against takes the reports of another setting")
     here, there = ([read_report(folder) for folder in side] for side in (reports, against or []))
     _, left_out = shared_directions([*here, *there])
     _say_left_out(left_out)

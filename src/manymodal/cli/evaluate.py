@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..words import counted
 from .options import BadValues, Cache, Correction, OnBadValue, console, read_with_schema, say, say_bad
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ def evaluate(
         ),
     ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Divide such vectors by their norms.")] = False,
-    dev: Annotated[Path | None, typer.Option(help="Vectors of dev items, to calibrate combined queries on.")] = None,
-    train: Annotated[Path | None, typer.Option(help="Vectors of train items, to estimate corrections from.")] = None,
+    dev: Annotated[
+        Path | None, typer.Option(help="Vectors of dev items, to calibrate combined queries on; beside --vectors.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Vectors of train items, to estimate corrections from; beside --vectors.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="train, dev, test, or all. Default: test; of vectors, all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, report.json and the rest.")] = None,
     directions: Annotated[
@@ -86,14 +91,15 @@ def evaluate(
             "give either a space and a table, or --vectors FOLDER; "
             f"there are space {space}, table {table}, --vectors {vectors}"
         )
+    if out is not None and out.exists() and not out.is_dir():
+        raise ManymodalError(f"--out {out} is a file; name a folder")  # before any work is done
     if vectors is not None:
+        skip = on_bad_value is OnBadValue.skip
+        _refuse({"--on-bad-value": skip, "--cache": cache}, "with a space and a table; vectors are embedded already")
         report = _of_vectors(vectors, split, normalize, dev, train, relevance, options)
     else:
-        strange = [name for name, value in (("--normalize", normalize), ("--dev", dev), ("--train", train)) if value]
-        if strange:
-            raise ManymodalError(
-                f"{', '.join(strange)}: only with --vectors; a space brings what it needs from its fit"
-            )
+        beside = {"--normalize": normalize, "--dev": dev, "--train": train}
+        _refuse(beside, "with --vectors; a space brings what it needs from its fit")
         report = _of_space(space, table, split or "test", relevance, on_bad_value, cache, options)
     console().print(report.table())
     say(report.remarks())
@@ -102,6 +108,15 @@ def evaluate(
         typer.echo(
             f"{out / 'report.html'}: to be read; report.json, queries.parquet, *.csv, table.tex beside it", err=True
         )
+
+
+def _refuse(given: dict[str, Any], why: str) -> None:
+    """Refuse options that would do nothing."""
+    from ..errors import ManymodalError
+
+    strange = [name for name, value in given.items() if value]
+    if strange:
+        raise ManymodalError(f"{', '.join(strange)}: only {why}")
 
 
 def _of_space(
@@ -141,13 +156,17 @@ def _of_vectors(
     from ..evaluation.measure import measure
     from ..evaluation.names import Names
     from ..hubness import sample_bank
-    from ..vectors import check_same_modalities, read_vectors
+    from ..vectors import check_same_modalities, read_vectors, read_vectors_of
 
     given = read_vectors(folder, split=split, normalize=normalize)
-    others = {name: read_vectors(path, normalize=normalize) for name, path in (("dev", dev), ("train", train)) if path}
-    for other in others.values():
-        check_same_modalities(given, other)
+    asked = {name: path for name, path in (("dev", dev), ("train", train)) if path}
+    others = {name: read_vectors_of(path, name, normalize=normalize) for name, path in asked.items()}
     say([note for read in (given, *others.values()) for note in read.notes])
+    for name, other in others.items():
+        check_same_modalities(given, other)
+        shared = len(set(given.ids.values()) & set(other.ids.values()))
+        if shared:
+            say([f"{counted(shared, 'id')} of --{name} among those measured: of the same items, figures would flatter"])
     if relevance is not None:
         options["relevance"], notes = read_relevance(relevance, {id: item for item, id in given.ids.items()})
         say(notes)

@@ -8,10 +8,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..errors import ManymodalError
-from .saved import Key, SavedReport, check_trainings, listed, shared_directions
+from .saved import Key, SavedReport, check_galleries, check_trainings, listed, shared_directions
 
 # All else in an entry is a metric, or the metrics of another way to score.
-PLAIN = {"query", "target", "unit", "match", "queries", "skipped", "gallery", "leak", "ci"}
+PLAIN = {"query", "target", "unit", "match", "queries", "skipped", "gallery", "leak", "ci", "hubness"}
 RAW = "raw"
 
 
@@ -56,7 +56,7 @@ def average(reports: Sequence[SavedReport]) -> list[Average]:
 
     Raises:
         ManymodalError: there is no report, they are not of one split, one is there twice, or a direction was scored on
-            different numbers of queries.
+            different numbers of queries or rows of a gallery.
     """
     check_trainings(reports)
     keys, _ = shared_directions(reports)
@@ -68,6 +68,7 @@ def average(reports: Sequence[SavedReport]) -> list[Average]:
             raise ManymodalError(
                 f"{key} was scored on different queries ({listed(counts)}); average evaluations of one table"
             )
+        check_galleries(key, reports)
         sets = [_figures(entry) for entry in entries]
         kinds = dict.fromkeys(kind for one in sets for kind in one)
         names = {kind: dict.fromkeys(name for one in sets for name in one.get(kind, ())) for kind in kinds}
@@ -83,7 +84,8 @@ def _figures(entry: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """Metrics of an entry by how they were scored."""
     own = {name: value for name, value in entry.items() if name not in PLAIN}
     more = {name: own.pop(name) for name in ("calibrated", "graded") if name in own}
-    return {RAW: {n: v for n, v in own.items() if n != "corrected"}, **more, **entry.get("corrected", {})}
+    found = {RAW: {n: v for n, v in own.items() if n != "corrected"}, **more, **entry.get("corrected", {})}
+    return {kind: {n: v for n, v in figures.items() if n != "queries"} for kind, figures in found.items()}
 
 
 def _spread(values: Sequence[float | None]) -> Spread:

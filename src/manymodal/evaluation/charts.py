@@ -104,7 +104,7 @@ def about(entry: Entry) -> str:
         f"{in_words(entry)}, by {entry.direction.unit}: {entry.queries:,} scored",
         f"skipped {' and '.join(filter(None, skipped)) or 'none'}",
         f"gallery of {entry.gallery:,}",
-        f"hit@1 between {100 * ends[0]:.1f} and {100 * ends[1]:.1f} %" if ends else "",
+        f"hit@1 between {100 * ends[0]:.1f} and {100 * ends[1]:.1f} %" if ends and ends[0] < ends[1] else "",
         "leak: one side was made from the other" if entry.leak else "",
     ]
     return "; ".join(filter(None, notes))
@@ -122,11 +122,11 @@ class Span(NamedTuple):
 
     def words(self) -> str:
         """In points."""
-        return points(self.at) + between((self.low, self.high) if self.low < self.high else None)
+        return points(self.at) + between((self.low, self.high))
 
     def sign(self) -> str:
-        """Whether all of the interval lies on one side of nothing."""
-        return "up" if self.low > 0 else "down" if self.high < 0 else "level"
+        """Whether all of the interval lies on one side of nothing; one without length shows nothing."""
+        return "level" if self.low == self.high else "up" if self.low > 0 else "down" if self.high < 0 else "level"
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,8 @@ def _chart(target: tuple[str, ...], entries: Sequence[Entry], colour: dict[tuple
         for share in (0, 0.25, 0.5, 0.75, 1)
     ]
     powers = [10**power for power in range(len(str(most))) if 10**power <= most]
-    marks += [tag("text", f"{k:,}", x=_x(k, most), y=HIGH - 9, text_anchor="middle") for k in powers]
+    ends = [most] if most > 2 * powers[-1] else []  # where there is room for it
+    marks += [tag("text", f"{k:,}", x=_x(k, most), y=HIGH - 9, text_anchor="middle") for k in powers + ends]
     lines, legend = [], []
     for entry in entries:
         kind = f"curve c{colour.get(entry.direction.query, 'all')}"

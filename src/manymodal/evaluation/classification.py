@@ -60,7 +60,8 @@ def classify_all(embeddings: Embeddings, seen: Tensor | None = None) -> list[Cla
     found = []
     for by in (by for size in sizes for by in combinations(kinds, size)):
         classes = class_embeddings(embeddings, by)
-        for name in embeddings.modalities:
+        asked = embeddings.modalities if len(classes.vectors) else ()  # no label may have all of these modalities
+        for name in asked:
             if name not in kinds and len(embeddings.vectors[name]):
                 queries = rows_of(embeddings, name)
                 found += [Classified(name, by, *one) for one in _settings(queries, classes, seen)]

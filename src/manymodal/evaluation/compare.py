@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ManymodalError
-from .saved import Key, SavedReport, check_split, check_trainings, shared_directions
+from .saved import Key, SavedReport, check_galleries, check_split, check_trainings, shared_directions
 from .significance import LEVEL, Difference, Resamples, holm, p_value, quantile_of_t
 
 
@@ -74,11 +74,12 @@ def paired(
 
     Two things vary, and the squares of their standard errors add up. *Items*: the bootstrap of `Resamples`, queries of
     all trainings of an item drawn together and on both sides at once, so that items easy or hard for both cancel.
-    *Trainings*: the variance of a side's means over its S seeds, divided by S; a side of one training adds nothing.
-    Since three seeds tell their own variance badly, p and interval are those of Student's t with the degrees of freedom
-    of Welch and Satterthwaite. (Drawing seeds with replacement would lose a third of three seeds' variance.) What one
-    item does in one training counts under both: on the safe side (Owen 2007, arXiv:0712.1111). Where no side has two
-    trainings, or none differ, interval and p are those of `Resamples.difference`.
+    *Trainings*: the variance of a side's means over its S seeds, divided by S; a side of one training is taken to vary
+    as those of the other side do. Since three seeds tell their own variance badly, p and interval are those of
+    Student's t with the degrees of freedom of Welch and Satterthwaite. (Drawing seeds with replacement would lose a
+    third of three seeds' variance.) What one item does in one training counts under both: on the safe side (Owen 2007,
+    arXiv:0712.1111). Where no side has two trainings, or none differ, interval and p are those of
+    `Resamples.difference`.
 
     Args:
         a: reports of one setting, trained with different seeds.
@@ -90,8 +91,8 @@ def paired(
         progress: called with (directions done, directions in all) after each.
 
     Raises:
-        ManymodalError: the reports are not of one split, no direction is in all, the two sides share no item, or the
-            metric is another.
+        ManymodalError: the reports are not of one split, no direction is in all, one was searched in different
+            galleries or is to be compared calibrated and is not, the two sides share no item, or the metric is another.
     """
     of_rank = _of_rank(metric)
     for side in (a, b):
@@ -111,6 +112,9 @@ def paired(
 
     rows = []
     for done, key in enumerate(keys, 1):
+        check_galleries(key, [*a, *b])
+        if calibrated:
+            _check_calibrated(key, [*a, *b])
         leak = any(report.entries[key].get("leak", False) for report in (*a, *b))
         rows.append(_compared(key, leak, side_of(a, key), side_of(b, key), resamples))
         if progress is not None:
@@ -131,10 +135,15 @@ class _Side:
     values: list[Tensor]
     owners: Tensor
 
-    def variance(self) -> tuple[float, int]:
-        """Of the mean over trainings, because trainings differ; and its degrees of freedom."""
-        means = [float(values.mean()) for values in self.values]
-        return (variance(means) / len(means), len(means) - 1) if len(means) > 1 else (0.0, 0)
+
+def _of_trainings(a: _Side, b: _Side) -> list[tuple[float, int]]:
+    """Squared standard errors of the difference because trainings differ, and the degrees of freedom of each."""
+    sides = [[float(values.mean()) for values in side.values] for side in (a, b)]
+    several = [means for means in sides if len(means) > 1]
+    found = [(variance(means) / len(means), len(means) - 1) for means in several]
+    if len(several) == 1:  # whose variance is that of both sides
+        found = [(variance(several[0]) * sum(1 / len(means) for means in sides), len(several[0]) - 1)]
+    return [(square, df) for square, df in found if square > 0]
 
 
 def _compared(key: Key, leak: bool, a: _Side, b: _Side, resamples: Resamples) -> Paired:
@@ -150,13 +159,25 @@ def _compared(key: Key, leak: bool, a: _Side, b: _Side, resamples: Resamples) ->
             f"{key}: the two sides have no item in common (ids differ); compare evaluations of one table"
         )
     d = resamples.difference(torch.cat(a.values), a.owners, torch.cat(b.values), b.owners)
-    of_seeds = [(v, df) for v, df in (a.variance(), b.variance()) if v > 0]
+    of_seeds = _of_trainings(a, b)
     if of_seeds:
-        square = d.se**2 + sum(v for v, _ in of_seeds)
-        df = square**2 / sum(v**2 / df for v, df in of_seeds)
+        terms = [(d.se**2, d.df), *of_seeds]
+        square = sum(v for v, _ in terms)
+        df = square**2 / sum(v**2 / df for v, df in terms)
         se, reach = math.sqrt(square), quantile_of_t(LEVEL, df) * math.sqrt(square)
-        d = Difference(d.mean, (d.mean - reach, d.mean + reach), se, p_value(d.mean, se, df, every))
+        d = Difference(d.mean, (d.mean - reach, d.mean + reach), se, p_value(d.mean, se, df, every), df)
     return replace(row, difference=d)
+
+
+def _check_calibrated(key: Key, reports: Sequence[SavedReport]) -> None:
+    """Refuse a combined query that only some reports have weighted: that would compare weights with equal weights."""
+    for report in reports:
+        entry = report.entries[key]
+        if len(key.query) > 1 and entry["queries"] and "calibrated" not in entry:
+            raise ManymodalError(
+                f"{key} has no calibrated figures in {report.folder}; evaluate a space that was fitted with dev rows "
+                "(vectors: with --dev), or leave out --calibrated"
+            )
 
 
 def _of_rank(metric: str) -> Callable[[Tensor], Tensor]:

@@ -91,6 +91,11 @@ def _targets(query: Sequence[str], names: Sequence[str], filled: Sequence[str]) 
     return [(m,) for m in names if m not in query] + ([others] if len(others) > 1 else [])
 
 
+def leaks(direction: Direction, same_source: Sequence[Sequence[str]]) -> bool:
+    """Whether one modality of a group made from each other is asked with and another one of it is searched."""
+    return any(set(group) & set(direction.query) and set(group) & set(direction.target) for group in same_source)
+
+
 def parse_direction(text: str, known: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Query and target modalities of "photo+caption->speech"; a side that is itself a modality's name is not split.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +15,11 @@ from ..errors import ManymodalError
 from ..hubness import k_occurrences, skewness
 from ..matching import Match, check_match, keys
 from ..ranks import ranks
-from .directions import Direction, Unit, resolve
+from .directions import Direction, Unit, leaks, resolve
 from .entry import Entry, Figures, Scored
 from .graded import Relevance, graded
 from .metrics import PLACES, check_places, per_query, summary
-from .sides import Sides, calibrated, corrections
+from .sides import Sides, Variant, calibrated, corrections
 from .significance import Resamples
 
 
@@ -57,7 +57,7 @@ def evaluate(
         bootstrap: how many draws for an interval of each hit@k; None for no interval.
         seed: of those draws.
         correct: corrections to measure beside the raw figures: "qb_norm", "nnn", "csls" (see `manymodal.hubness`) and
-            "mean_removal" (see `manymodal.centring`).
+            "mean_removal" (see `manymodal.centring`). Null where no item of the bank has all parts of the query.
         bank: embeddings of train items, for these corrections.
         calibration: weights with which combined queries are measured once more.
         relevance: graded judgements, for nDCG by them.
@@ -84,7 +84,8 @@ def evaluate(
     for done, direction in enumerate(asked, 1):
         one = _Asked.of(sides, direction, _by_label(embeddings, direction, match))
         figures, scored = one.measured(one.queries.vectors, one.gallery.vectors, k)
-        in_weights = one.measured(*weighted(direction), k) if weighted and len(direction.query) > 1 else None
+        weigh = weighted if len(direction.query) > 1 else None
+        in_weights = None if weigh is None else one.measured_in(weigh, k)
         ever, having = _owners_of_split(embeddings, direction, split), one.owners()
         ci = {}
         if bootstrap is not None and len(one.rows):
@@ -100,10 +101,10 @@ def evaluate(
                 skipped={"part": int((~torch.isin(ever, having)).sum()), "match": len(having) - len(one.rows)},
                 gallery=len(one.gallery.vectors),
                 metrics=summary(figures),
-                leak=_leaks(direction, same_source),
+                leak=leaks(direction, same_source),
                 ci=ci,
-                corrected={name: summary(one.measured(*way(direction), k)[0]) for name, way in ways.items()},
-                calibrated=None if in_weights is None else summary(in_weights[0]),
+                corrected={name: _figures(one.measured_in(way, k), figures) for name, way in ways.items()},
+                calibrated=None if weigh is None else _figures(in_weights, figures),
                 graded=None if relevance is None else _by_judgement(one, relevance, k),
                 hubness=_hubness(one),
                 scored=scored,
@@ -144,6 +145,16 @@ class _Asked:
         """Figures of the queries with a match, from vectors (queries, d) and (m, d) in the rows' order."""
         found = ranks(queries[self.rows], gallery, *self.keys)
         return per_query(found, k), Scored(self.owners()[self.rows], self.rows, found.ranks[found.offsets[:-1]])
+
+    def measured_in(self, variant: Variant, k: Sequence[int]) -> tuple[dict[str, Tensor], Scored] | None:
+        """The same in another way; None without a query to score, or where the way knows nothing of such queries."""
+        sides = variant(self.direction) if len(self.rows) else None
+        return None if sides is None else self.measured(*sides, k)
+
+
+def _figures(found: tuple[dict[str, Tensor], Scored] | None, names: Iterable[str]) -> Figures:
+    """One figure of each metric; null where nothing was found."""
+    return dict.fromkeys(names) if found is None else summary(found[0])
 
 
 def _by_judgement(one: _Asked, relevance: Relevance, k: Sequence[int]) -> Figures:
@@ -193,8 +204,3 @@ def _owners_of_split(embeddings: Embeddings, direction: Direction, split: Tensor
     assert embeddings.labels is not None  # or matching by label was refused
     labels: Tensor = torch.cat(list(embeddings.labels.values())).unique()
     return labels[labels >= 0]
-
-
-def _leaks(direction: Direction, same_source: Sequence[Sequence[str]]) -> bool:
-    """Whether one modality of a group is asked with and another one of it is searched."""
-    return any(set(group) & set(direction.query) and set(group) & set(direction.target) for group in same_source)

@@ -9,19 +9,27 @@ from itertools import chain
 import torch
 
 from ..matching import Match
-from .directions import Direction
+from .directions import Direction, leaks
 from .entry import Entry, Gain, Scored
 from .significance import Resamples, holm
 
 
-def gains(entries: Sequence[Entry], *, bootstrap: int | None = None, seed: int = 0) -> list[Gain]:
+def gains(
+    entries: Sequence[Entry],
+    *,
+    same_source: Sequence[Sequence[str]] = (),
+    bootstrap: int | None = None,
+    seed: int = 0,
+) -> list[Gain]:
     """hit@1 of each combined query minus that of the same query without one of its parts.
 
-    Compared is like with like: one unit, one target, the items that can be asked both ways. Where entries have
-    calibrated figures, these are compared too; a single modality has no weights to calibrate.
+    Compared is like with like: one unit, one target, the items that can be asked both ways (with parts="any" also those
+    that lack the modality, and gain nothing from it). Where entries have calibrated figures, these are compared too; a
+    single modality has no weights to calibrate.
 
     Args:
         entries: as `evaluate` gives them; a query is compared with each smaller one that is among them.
+        same_source: groups of modalities made from each other; a gain by one of the target's group is marked as a leak.
         bootstrap: draws for intervals and p-values; None for neither.
         seed: of the draws.
 
@@ -38,7 +46,7 @@ def gains(entries: Sequence[Entry], *, bootstrap: int | None = None, seed: int =
             owners = torch.cat([e.scored.owners for e in chosen if e.scored is not None]).unique()
             resamples[of_labels] = Resamples(owners, seed, bootstrap)
 
-    def compared(less: Scored | None, more: Scored | None, entry: Entry, added: str, leak: bool) -> Gain | None:
+    def compared(less: Scored | None, more: Scored | None, entry: Entry, added: str) -> Gain | None:
         if less is None or more is None or not len(both := _shared(less, more)):
             return None
         less, more = (_of_owners(side, both) for side in (less, more))
@@ -54,18 +62,15 @@ def gains(entries: Sequence[Entry], *, bootstrap: int | None = None, seed: int =
             hit=(float(hits[0].mean()), float(hits[1].mean())),
             ci=None if gap is None else gap.ci,
             p=None if gap is None else gap.p,
-            leak=leak,
+            leak=leaks(Direction((added,), entry.direction.target, entry.direction.unit), same_source),
         )
 
     raw: list[Gain | None] = []
     weighted: list[Gain | None] = []
     for less, more, added in pairs:
-        direction = more.direction
-        alone = of.get((Direction((added,), direction.target, direction.unit), more.match))
-        leak = alone.leak if alone else more.leak  # only of what is added
-        raw.append(compared(less.scored, more.scored, more, added, leak))
+        raw.append(compared(less.scored, more.scored, more, added))
         of_less = less.scored if len(less.direction.query) == 1 else less.calibrated_scored
-        weighted.append(compared(of_less, more.calibrated_scored, more, added, leak))
+        weighted.append(compared(of_less, more.calibrated_scored, more, added))
     both = zip(_adjusted(raw), _adjusted(weighted), strict=True)
     return [replace(gain, calibrated=calibrated) for gain, calibrated in both if gain is not None]
 

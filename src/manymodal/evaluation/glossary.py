@@ -31,6 +31,9 @@ GLOSSARY = {
         "With weights that say how much each modality should count for each target, estimated on dev. Otherwise all "
         "parts of a query count alike."
     ),
-    "Corrected": "With hubs, which come up for query after query, scored lower; estimated from train.",
+    "Corrected": (
+        "With hubs, which come up for query after query, scored lower, or without what all vectors of a modality "
+        "share; estimated from train."
+    ),
     "Interval": "95 % of figures lie there when the items are drawn again, with all their queries.",
 }

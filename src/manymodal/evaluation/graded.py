@@ -8,6 +8,7 @@ that scores higher stands before. A row's rank is 1 + the rows before it. With o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,8 +204,8 @@ def read_relevance(path: Path | str, ids: Mapping[str, int]) -> tuple[Relevance,
         The judgements of known ids, and what was left out, in words.
 
     Raises:
-        ManymodalError: the file cannot be read, a column or a cell is missing, no pair has two known ids, or as in
-            `Relevance`.
+        ManymodalError: the file cannot be read, a column or a cell is missing, a gain is negative or not finite, a
+            pair is listed twice, or none has two known ids.
     """
     path = Path(path)
     table = _table(path)
@@ -215,9 +216,16 @@ def read_relevance(path: Path | str, ids: Mapping[str, int]) -> tuple[Relevance,
             f"there are {', '.join(table.column_names)}"
         )
     query, target, gain = (table[name].to_pylist() for name in COLUMNS)
+    judged: set[tuple[str, str]] = set()
     for row, cells in enumerate(zip(query, target, gain, strict=True)):
+        asked, there, worth = cells
         if None in cells:
             raise ManymodalError(f"{path.name} row {row} has an empty cell; each row needs {', '.join(COLUMNS)}")
+        if not (math.isfinite(worth) and worth >= 0):
+            raise ManymodalError(f"{path.name} row {row}: gain {worth}; a gain is a number of at least 0")
+        if (asked, there) in judged:
+            raise ManymodalError(f"{path.name} row {row}: {there} is judged twice for {asked}; give each pair one gain")
+        judged.add((asked, there))
     known = [row for row in range(len(gain)) if query[row] in ids and target[row] in ids]
     if not known:
         raise ManymodalError(f"{path.name}: no row has a query and a target that are ids of the collection")

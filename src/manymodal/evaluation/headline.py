@@ -44,5 +44,5 @@ def points(change: float) -> str:
 
 
 def between(ends: tuple[float, float] | None) -> str:
-    """An interval of a change, in points, in brackets; nothing where there is none."""
-    return "" if ends is None else f" ({points(ends[0])} to {points(ends[1])})"
+    """An interval of a change, in points, in brackets; nothing where there is none, or no two draws differ."""
+    return "" if ends is None or ends[0] == ends[1] else f" ({points(ends[0])} to {points(ends[1])})"

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..words import counted
+from .checks import CHECKS, Finding
 from .entry import Entry, Gain
 from .headline import between, in_words, largest, points, singles
 
 if TYPE_CHECKING:
     from .report import Report
+
+NAMED = 3  # of those that the same was found of
+
+
+class Alike(NamedTuple):
+    """What one check found to be out of the ordinary.
+
+    Args:
+        worst: the finding farthest out.
+        others: whom the same was found of, farther out first.
+    """
+
+    worst: Finding
+    others: list[str]
+
+    def words(self) -> str:
+        """What to do, and of whom else that is true."""
+        more = f" and {len(self.others) - NAMED} more" if len(self.others) > NAMED else ""
+        return self.worst.advice + (f" (likewise {'; '.join(self.others[:NAMED])}{more})" if self.others else "")
+
+
+def attention(findings: Iterable[Finding]) -> list[Alike]:
+    """What asks for attention, check by check: a space that went wrong goes wrong in many pairs alike."""
+    of_check: dict[str, list[Finding]] = {}
+    for one in findings:
+        if not one.ok:
+            of_check.setdefault(one.name, []).append(one)
+
+    def farthest(one: Finding) -> float:
+        value = one.value or 0.0
+        return -value if CHECKS[one.name].wrong == "above" else value
+
+    found = (sorted(alike, key=farthest) for alike in of_check.values())
+    return [Alike(worst, [" and ".join(one.about) for one in others]) for worst, *others in found]
 
 
 def highlights(report: Report) -> list[str]:
@@ -36,7 +71,8 @@ def _percent(share: float | None) -> str:
 
 def _share(entry: Entry) -> str:
     ends = entry.ci.get("hit@1")
-    return _percent(entry["hit@1"]) + (f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends else "")
+    told = ends is not None and ends[0] < ends[1]  # draws that never differ say nothing of how sure a figure is
+    return _percent(entry["hit@1"]) + (f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends and told else "")
 
 
 def _of_singles(ranked: Sequence[Entry]) -> Iterator[str]:
@@ -75,12 +111,10 @@ def _added(gain: Gain) -> str:
 
 
 def _of_health(report: Report) -> Iterator[str]:
-    bad = [finding for finding in report.health if not finding.ok]
-    if bad:
-        about = dict.fromkeys(" and ".join(finding.about) for finding in bad)
-        yield f"{counted(len(bad), 'health check')} ask for attention: of {'; of '.join(list(about)[:3])}" + (
-            " and others; see Health below." if len(about) > 3 else "; see Health below."
-        )
+    found = attention(report.health)
+    if found:
+        named = (f"{one.worst.name.replace('_', ' ')} ({1 + len(one.others)})" for one in found)
+        yield f"Of {counted(len(report.health), 'health check')} some ask for attention: {', '.join(named)}; see below."
     elif report.health:
         yield f"None of {counted(len(report.health), 'health check')} asks for attention."
 

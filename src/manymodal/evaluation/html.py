@@ -22,13 +22,11 @@ from .entry import Entry, Figures, Gain
 from .generalised import Generalised
 from .glossary import GLOSSARY
 from .headline import between, in_words, points, singles
-from .highlights import highlights
+from .highlights import attention, highlights
 from .markup import Markup, fold, joined, table, tag
 
 if TYPE_CHECKING:
     from .report import Report
-
-MOST_FINDINGS = 10  # that ask for attention, before one has to ask for them
 
 
 def page(report: Report) -> str:
@@ -235,27 +233,32 @@ def _hubness(entries: Sequence[Entry]) -> Markup:
 def _health(findings: Sequence[Finding]) -> Markup:
     if not findings:
         return Markup()
-    bad = [finding for finding in findings if not finding.ok]
-    if bad:
-        shown = f"{len(bad)} of {counted(len(findings), 'check')} ask for attention"
-        more = f"; the first {MOST_FINDINGS} of them, the others are below" if len(bad) > MOST_FINDINGS else ""
-        said = _findings(shown + more, bad[:MOST_FINDINGS])
-    else:
-        said = tag("p", f"None of {counted(len(findings), 'check')} asks for attention.")
-    return joined(said, fold(f"All {counted(len(findings), 'check')}", _findings("Every check", findings)))
+    bad = attention(findings)
+    count = sum(1 + len(one.others) for one in bad)
+    said = (
+        _findings(
+            f"{count} of {counted(len(findings), 'check')} ask for attention; of each kind the worst",
+            ((one.worst, one.others) for one in bad),
+        )
+        if bad
+        else tag("p", f"None of {counted(len(findings), 'check')} asks for attention.")
+    )
+    every = _findings("Every check", ((finding, ()) for finding in findings))
+    return joined(said, fold(f"All {counted(len(findings), 'check')}", every))
 
 
-def _findings(caption: str, findings: Iterable[Finding]) -> Markup:
+def _findings(caption: str, findings: Iterable[tuple[Finding, Sequence[str]]]) -> Markup:
+    """A table of findings, each with the names of others of which the same was found."""
     rows = [
         (
             finding.name.replace("_", " "),
-            " and ".join(finding.about),
+            joined(" and ".join(finding.about), fold(f"and {len(others)} more", "; ".join(others)) if others else ""),
             "–" if finding.value is None else f"{finding.value:.3g}",
             "ok" if finding.ok else tag("span", "look", class_="bad"),
             finding.normal,
             finding.advice,
         )
-        for finding in findings
+        for finding, others in findings
     ]
     return table(caption, ("check", "of", "value", "", "what is normal", "what to do"), rows, class_="health")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ def measure(
     seen: Tensor | None = None,
     loss: Mapping[tuple[str, str], float] | None = None,
     chance: Mapping[tuple[str, str], float] | None = None,
+    notes: Sequence[str] = (),
     **options: Any,
 ) -> Report:
     """Measure every direction, what each modality adds, the health of the space, and what labels can be told apart.
@@ -47,6 +48,7 @@ def measure(
         seen: (s,) int64, labels that were trained on; None where that is not known.
         loss: {pair: its objective's loss} on these embeddings; None where that is not known.
         chance: {pair: that of a space that has learned nothing}.
+        notes: what a reader has to know of how these figures came about.
         options: of `manymodal.evaluate`.
 
     Raises:
@@ -67,10 +69,11 @@ def measure(
         seed,
         space,
         settings,
-        gains=gains(entries, bootstrap=options.get("bootstrap"), seed=options.get("seed", 0)),
+        gains=gains(entries, same_source=options.get("same_source", ()), bootstrap=options.get("bootstrap")),
         health=health(embeddings, match=options.get("match", "item"), loss=loss, chance=chance),
         classification=classify_all(embeddings, seen),
         examples=find_examples(embeddings, entries, names, parts=options.get("parts", "all")),
         calibration=calibration and dict(calibration.weights),
+        notes=notes,
         names=names,
     )

@@ -18,6 +18,7 @@ from .entry import Entry, Gain
 from .examples import Example
 from .grid import Row, cell, grid
 from .health import Finding
+from .highlights import attention
 from .html import page
 from .names import Names
 from .plot import save_heatmap
@@ -52,6 +53,7 @@ class Report:
         classification: how well values are told apart by what label modalities say of each label.
         examples: queries that went well and that went badly.
         calibration: {target: {modality: weight}} of the calibrated figures.
+        notes: what a reader has to know of how these figures came about.
         names: the user's words for items and labels.
     """
 
@@ -67,6 +69,7 @@ class Report:
     classification: Sequence[Classified] = ()
     examples: Sequence[Example] = ()
     calibration: dict[str, dict[str, float]] | None = None
+    notes: Sequence[str] = ()
     names: Names = field(default_factory=Names, repr=False)
 
     def find(
@@ -104,11 +107,12 @@ class Report:
             "health": [finding.to_dict() for finding in self.health],
             "classification": [one.to_dict() for one in self.classification],
             "calibration": self.calibration,
+            "notes": list(self.notes),
         }
 
     def remarks(self) -> list[str]:
-        """What in these figures asks for attention, a line each."""
-        return [f"{' and '.join(one.about)}: {one.advice}" for one in self.health if not one.ok]
+        """What a reader has to know, and what asks for attention: a line for each note and each check."""
+        return [*self.notes, *(one.words() for one in attention(self.health))]
 
     def save(self, folder: Path | str) -> None:
         """Write the report into a folder, which is made where there is none.

@@ -161,6 +161,15 @@ def check_split(reports: Sequence[SavedReport]) -> None:
         raise ManymodalError(f"the reports are of different splits ({listed(found)}); evaluate one split of one table")
 
 
+def check_galleries(key: Key, reports: Sequence[SavedReport]) -> None:
+    """Refuse reports that searched different numbers of rows: more rows, harder to be first."""
+    found = {str(report.folder): report.entries[key]["gallery"] for report in reports}
+    if len(set(found.values())) > 1:
+        raise ManymodalError(
+            f"{key} searched galleries of different sizes ({listed(found)}); compare evaluations of one table"
+        )
+
+
 def listed(found: dict[str, Any]) -> str:
     return "; ".join(f"{name}: {value}" for name, value in found.items())
 

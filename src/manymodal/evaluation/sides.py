@@ -19,7 +19,7 @@ from .directions import Direction, Unit
 MEAN_REMOVAL = "mean_removal"
 CORRECTIONS: tuple[str, ...] = (*METHODS, MEAN_REMOVAL)
 
-Variant = Callable[[Direction], tuple[Tensor, Tensor]]  # queries (n, d'), gallery (m, d'): rows as without it
+Variant = Callable[[Direction], tuple[Tensor, Tensor] | None]  # queries (n, d'), gallery (m, d'): rows as without it
 
 
 class Sides:
@@ -82,9 +82,12 @@ def corrections(sides: Sides, methods: Sequence[str], bank: Embeddings | None) -
     of_bank = Sides(bank, sides.parts)
 
     def by_bias(method: str) -> Variant:
-        def variant(direction: Direction) -> tuple[Tensor, Tensor]:
+        def variant(direction: Direction) -> tuple[Tensor, Tensor] | None:
+            asked = of_bank.queries(direction).vectors
+            if not len(asked):
+                return None  # no train item has all parts of the query
             queries, gallery = sides.queries(direction).vectors, sides.gallery(direction).vectors
-            return corrected(fit_correction(method, of_bank.queries(direction).vectors, gallery), queries, gallery)
+            return corrected(fit_correction(method, asked, gallery), queries, gallery)
 
         return variant
 

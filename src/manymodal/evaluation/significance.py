@@ -30,12 +30,14 @@ class Difference:
         ci: its 95 % interval.
         se: its standard error.
         p: two-sided, of there being no difference; not adjusted for others.
+        df: degrees of freedom of the standard error.
     """
 
     mean: float
     ci: tuple[float, float]
     se: float
     p: float
+    df: float = math.inf
 
 
 class Resamples:
@@ -77,6 +79,10 @@ class Resamples:
     def interval(self, values: Tensor, owners: Tensor) -> tuple[float, float]:
         """The 95 % percentile interval of a mean over queries.
 
+        Where every query has the same figure it is that point, which says nothing of further items: of s hits without
+        a miss, the 95 % bound lies near 1 - 3 / s. Of few items it is too narrow: of 27 it holds the truth 93 times in
+        a hundred, of eight 88 times.
+
         Args:
             values: (q,) float, one metric of each query.
             owners: (q,) int64, whose query it is.
@@ -90,10 +96,11 @@ class Resamples:
     def difference(self, values_a: Tensor, owners_a: Tensor, values_b: Tensor, owners_b: Tensor) -> Difference:
         """The mean over the queries of a less that over those of b, their items drawn jointly.
 
-        An item may have queries on one side only. The interval is the percentiles'; p is a normal approximation with
-        the bootstrap's standard error, since counting draws cannot give a p far below 1/n, which a correction for
-        hundreds of directions needs. Where all items agree that error is zero, so p is never below 2^(1 - g), the
-        least that flipping the signs of g items' differences can give: one item alone shows nothing.
+        An item may have queries on one side only. The interval is the percentiles'. p is Student's, with the
+        bootstrap's standard error, since counting draws cannot give a p far below 1/n, which a correction for hundreds
+        of directions needs; and with g - 1 degrees of freedom, since few items, g, tell their own spread badly. Where
+        all items agree that error is zero, so p is never below 2^(1 - g), the least that flipping the signs of g items'
+        differences can give: one item alone shows nothing.
 
         Args:
             values_a: (q,) float, one metric of each query of a.
@@ -108,7 +115,8 @@ class Resamples:
         mean = float(values_a.double().mean() - values_b.double().mean())
         se = float(draws.std(ddof=1))
         items = len(torch.cat([owners_a, owners_b]).unique())
-        return Difference(mean, _percentiles(draws), se, p_value(mean, se, len(draws) - 1, items))
+        df = max(1, min(items, len(draws)) - 1)
+        return Difference(mean, _percentiles(draws), se, p_value(mean, se, df, items), df)
 
     def _means(self, values: Tensor, owners: Tensor) -> Array:
         """(n,) the mean over the queries of each draw, NaN where it met none."""
@@ -209,7 +217,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 def holm_intervals(differences: Sequence[Difference], level: float = LEVEL) -> list[tuple[float, float]]:
     """Intervals that agree with Holm's test: zero lies outside of one just where its adjusted p is below 1 - level.
 
-    Of m differences the one with the i-th smallest p gets a normal interval of level 1 - alpha / (m - i + 1); from the
+    Of m differences the one with the i-th smallest p gets Student's interval of level 1 - alpha / (m - i + 1); from the
     first that is not significant on, all get that one's level. What is controlled is the chance that any interval
     leaves out a zero that is true; for a difference found significant the interval says its size at its own level.
 
@@ -224,7 +232,7 @@ def holm_intervals(differences: Sequence[Difference], level: float = LEVEL) -> l
     tests = len(differences)  # not yet found significant
     for i in sorted(range(len(differences)), key=lambda i: differences[i].p):
         d, found = differences[i], (adjusted[i] or 0.0) < alpha
-        reach = quantile_of_t(1 - alpha / tests) * d.se
+        reach = quantile_of_t(1 - alpha / tests, d.df) * d.se
         if not found:
             reach = max(reach, abs(d.mean))  # of few items, where p has a floor that the standard error does not show
         intervals[i] = (d.mean - reach, d.mean + reach)

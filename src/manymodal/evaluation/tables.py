@@ -97,6 +97,7 @@ def _direction(entry: Entry) -> dict[str, Any]:
         **{f"skipped {why}": count for why, count in entry.skipped.items()},
         "gallery": entry.gallery,
         **entry.metrics,
+        "hubness": entry.hubness,
         **{
             f"{name} {end}": at
             for name, ends in entry.ci.items()
