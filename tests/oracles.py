@@ -177,7 +177,7 @@ def oracle_direction(embeddings, query, target, unit, match="item", parts="all",
         if matches:
             scores.append([float(q[0] @ g[0]) for g in gallery])
             ranks.append(oracle_ranks(scores[-1], matches))
-    alone = unit == "value" and len(query) == len(target) == 1 and len(ranks) > 0
+    alone = unit == "value" and len(query) == len(target) == 1 and len(ranks) > 0 and len(gallery) > 10
     all_items = {int(i) for items in embeddings.items.values() for i in items if i >= 0}
     all_labels = {int(y) for labels in (embeddings.labels or {}).values() for y in labels if y >= 0}
     lacking = all_labels - {q[2] for q in queries} if unit == "label" else all_items - {q[1] for q in queries}

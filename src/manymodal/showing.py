@@ -15,6 +15,7 @@ from .collection.media import decode_picture
 from .embeddings import Embeddings
 from .errors import ManymodalError
 from .evaluation.names import Names, Shown
+from .vectors import Vectors
 
 SIDE = 160  # of a thumbnail, in pixels
 LONGEST = 300  # characters of a text
@@ -39,6 +40,24 @@ def names_of(data: Collection, embeddings: Embeddings, ordinals: Mapping[str, Te
         return shown(found.data[place], data.schema.modalities[modality].kind)
 
     return Names(dict(enumerate(data.ids)), data.label_names, show)
+
+
+def names_of_vectors(given: Vectors) -> Names:
+    """The words of a folder of vectors: ids, labels and, where it has a table of items, their texts or columns."""
+
+    def show(modality: str, row: int) -> Shown:
+        item = int(given.embeddings.items[modality][row])
+        cells = given.columns(item) if item >= 0 else {}
+        cell = cells.get(modality)
+        if isinstance(cell, list) and modality in given.ordinals:
+            cell = cell[int(given.ordinals[modality][row])]
+        return (
+            _text(cell)
+            if isinstance(cell, str)
+            else _table({n: c for n, c in cells.items() if not isinstance(c, list)})
+        )
+
+    return Names(given.ids, given.label_names, None if given.table is None else show)
 
 
 def shown(value: Any, kind: str) -> Shown:

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import manymodal as mm
+from manymodal.showing import names_of_vectors
+from manymodal.vectors import read_vectors
 from samples import TEST, rows, run, write, write_config
 
 BESIDE = {"calibrated", "corrected", "ci", "leak", "graded"}
@@ -75,6 +77,24 @@ def test_vectors_of_manymodal_give_the_same_report(world, of_space, tmp_path):
     assert raw(report) == raw(of_space) and report["split"] == "test" and report["space"] == of_space["space"]
     assert [g["hit@1"] for g in report["gains"]] == [g["hit@1"] for g in of_space["gains"]]
     assert report["calibration"] is None
+
+
+def test_a_page_of_vectors_shows_texts_where_the_folder_has_them(world):
+    folder, _ = world
+    given = read_vectors(folder / "test")
+    names = names_of_vectors(given)
+    row = 1
+    item, place = int(given.embeddings.items["captions"][row]), int(given.ordinals["captions"][row])
+    assert names.show("captions", row).text == rows()[int(given.ids[item][1:])]["captions"][place]
+    assert "shape: " in names.show("features", 0).text and names.show("meaning", 0).text == ""
+
+
+def test_nothing_that_matches_is_said(tmp_path):
+    for name, ids in (("a", "xy"), ("b", "zw")):
+        np.save(tmp_path / f"{name}.npy", np.eye(2, 4, dtype=np.float32))
+        (tmp_path / f"{name}.ids.txt").write_text("".join(f"{i}\n" for i in ids))
+    ran = run("evaluate", "--vectors", tmp_path)
+    assert ran.code == 0 and "no query has a match: check that ids" in ran.err
 
 
 def test_vectors_of_another_program_give_the_same_report(world, of_space, tmp_path):

@@ -16,7 +16,7 @@ from samples import contents, run
 def test_the_table_and_its_yaml_are_written_once(tmp_path, name, make, files):
     folder, out = make(tmp_path / "in"), tmp_path / "out" / "data.parquet"
     ran = run("import", name, folder, "--out", out)
-    assert ran.code == 0 and f"in {out}; read by {out.with_suffix('.yaml')}" in ran.out
+    assert ran.code == 0 and f"in {out}; to be read with --config {out.with_suffix('.yaml')}" in ran.out
     assert sorted(path.name for path in out.parent.iterdir()) == files
     before = contents(out.parent)
     ran = run("import", name, folder, "--out", out)

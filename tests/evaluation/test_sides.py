@@ -100,5 +100,5 @@ def test_mistakes_are_refused_in_words():
     embeddings = random_embeddings()
     with pytest.raises(ManymodalError, match="correction 'nns'; allowed are qb_norm, nnn, csls, mean_removal"):
         evaluate(embeddings, correct=["nns"], bank=embeddings)
-    with pytest.raises(ManymodalError, match="nnn need embeddings of train items"):
+    with pytest.raises(ManymodalError, match=r"correct=\['nnn'\] takes embeddings of train items"):
         evaluate(embeddings, correct=["nnn"])

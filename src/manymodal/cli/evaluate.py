@@ -154,8 +154,8 @@ def _of_vectors(
     from ..calibration import calibrate
     from ..evaluation.graded import read_relevance
     from ..evaluation.measure import measure
-    from ..evaluation.names import Names
     from ..hubness import sample_bank
+    from ..showing import names_of_vectors
     from ..vectors import check_same_modalities, read_vectors, read_vectors_of
 
     given = read_vectors(folder, split=split, normalize=normalize)
@@ -174,7 +174,7 @@ def _of_vectors(
         given.embeddings,
         split=given.split or "all",
         items=given.items,
-        names=Names(given.ids, given.label_names),
+        names=names_of_vectors(given),
         space=given.space,
         bank=sample_bank(others["train"].embeddings) if train else None,
         calibration=calibrate(others["dev"].embeddings) if dev else None,

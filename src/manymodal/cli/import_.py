@@ -88,5 +88,5 @@ def _write(found: Published, out: Path) -> None:
     say(found.notes)
     written = found.write(out)
     list_bad(found.bad)
-    others = ", ".join(str(path) for path in written[1:])
-    typer.echo(f"{counted(found.count, 'item')} with {', '.join(found.columns)} in {out}; read by {others}")
+    others = " or ".join(f"--config {path}" for path in written[1:])
+    typer.echo(f"{counted(found.count, 'item')} with {', '.join(found.columns)} in {out}; to be read with {others}")

@@ -45,7 +45,8 @@ class Entry:
         calibrated: metrics with the parts weighted by a calibration; None where there is nothing to weigh.
         graded: nDCG by graded relevance, where judgements were given.
         hubness: skewness of how often each gallery row is among the ten nearest of the scored queries (see
-            `manymodal.hubness`); None where anything is composed, or no query was scored.
+            `manymodal.hubness`); None where anything is composed, no query was
+            scored, or ten rows are all there are.
         scored: the figures query by query.
         calibrated_scored: of the calibrated figures.
     """

@@ -22,6 +22,8 @@ from .metrics import PLACES, check_places, per_query, summary
 from .sides import Sides, Variant, calibrated, corrections
 from .significance import Resamples
 
+NEAR = 10  # rows that count as near a query, where hubs are looked for
+
 
 @torch.no_grad()
 def evaluate(
@@ -164,11 +166,12 @@ def _by_judgement(one: _Asked, relevance: Relevance, k: Sequence[int]) -> Figure
 
 
 def _hubness(one: _Asked) -> float | None:
-    """How unevenly the values of one modality come up for those of another."""
-    direction = one.direction
-    if direction.unit != "value" or len(direction.query) > 1 or len(direction.target) > 1 or not len(one.rows):
+    """How unevenly the values of one modality come up for those of another; None where all of them are near."""
+    direction, gallery = one.direction, one.gallery.vectors
+    plain = direction.unit == "value" and len(direction.query) == len(direction.target) == 1
+    if not plain or not len(one.rows) or len(gallery) <= NEAR:
         return None
-    return skewness(k_occurrences(one.queries.vectors[one.rows], one.gallery.vectors))
+    return skewness(k_occurrences(one.queries.vectors[one.rows], gallery, NEAR))
 
 
 def _by_label(embeddings: Embeddings, direction: Direction, match: Match) -> bool:

@@ -51,6 +51,7 @@ def attention(findings: Iterable[Finding]) -> list[Alike]:
 def highlights(report: Report) -> list[str]:
     """The strongest and the weakest direction, what modalities add, what is unhealthy, what is not to be believed."""
     return [
+        *(note[0].upper() + note[1:] + "." for note in report.notes),
         *_of_singles(_to_compare(singles(report.directions))),
         *_of_combined(_to_compare(largest(report.directions))),
         *_of_gains([gain for gain in report.gains if not gain.leak]),

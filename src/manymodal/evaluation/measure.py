@@ -59,6 +59,8 @@ def measure(
     with bar("measuring", len(asked)) as advance:
         options.setdefault("progress", lambda *_: advance(1, ""))
         entries = evaluate(embeddings, items=items, directions=asked, **options)
+    if not any(entry.queries for entry in entries):
+        notes = [*notes, "no query has a match: check that ids (labels) are the same in all modalities"]
     calibration = options.get("calibration")
     settings = {name: value for name, value in options.items() if name not in LEFT_OUT and value not in (None, [], ())}
     seen_items = torch.cat([ids[ids >= 0] for ids in embeddings.items.values()]).unique()

@@ -19,8 +19,8 @@ from .examples import Example
 from .grid import Row, cell, grid
 from .health import Finding
 from .highlights import attention
-from .html import page
 from .names import Names
+from .page import page
 from .plot import save_heatmap
 from .tables import directions_csv, gains_csv, latex
 

@@ -76,8 +76,8 @@ def corrections(sides: Sides, methods: Sequence[str], bank: Embeddings | None) -
         return {}
     if bank is None:
         raise ManymodalError(
-            f"{', '.join(methods)} need embeddings of train items (bank=): a fitted space has some, of vectors from "
-            "elsewhere give those of train (--train FOLDER)"
+            f"correct={list(methods)} takes embeddings of train items (bank=): a fitted space has some, of vectors "
+            "from elsewhere give those of train (--train FOLDER)"
         )
     of_bank = Sides(bank, sides.parts)
 

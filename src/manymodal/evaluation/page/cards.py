@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from itertools import groupby
 
-from .examples import Example, Hit, Values
+from ..examples import Example, Hit, Values
 from .markup import Markup, joined, tag
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .entry import Entry, Figures, Gain
-from .grid import grid
-from .headline import between, in_words, largest, points, singles
+from ..entry import Entry, Figures, Gain
+from ..grid import grid
+from ..headline import between, in_words, largest, points, singles
 from .markup import Markup, joined, table, tag
 
 RAW, CALIBRATED = "equal weights", "calibrated weights"

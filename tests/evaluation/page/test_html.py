@@ -13,15 +13,15 @@ from PIL import Image
 
 from cases import random_embeddings
 from manymodal.calibration import Calibration
-from manymodal.evaluation.charts import MOST_GAINS, Span, about, curves, gain_charts, heatmap
 from manymodal.evaluation.checks import Finding
 from manymodal.evaluation.entry import Gain
 from manymodal.evaluation.headline import largest, points, singles
 from manymodal.evaluation.highlights import highlights
-from manymodal.evaluation.html import page
-from manymodal.evaluation.markup import VOID, Markup, joined, tag
 from manymodal.evaluation.measure import measure
 from manymodal.evaluation.names import Names, Shown
+from manymodal.evaluation.page.charts import MOST_GAINS, Span, about, curves, gain_charts, heatmap
+from manymodal.evaluation.page.html import page
+from manymodal.evaluation.page.markup import VOID, Markup, joined, tag
 from manymodal.evaluation.report import Report
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -9,24 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from ..words import counted
+from ...words import counted
+from ..checks import Finding
+from ..classification import Classified
+from ..entry import Entry, Figures, Gain
+from ..evaluate import NEAR
+from ..generalised import Generalised
+from ..headline import between, in_words, points, singles
+from ..highlights import attention, highlights
 from .cards import cards
 from .charts import curves, figures_of, gain_charts, heatmap
-from .checks import Finding
-from .classification import Classified
-from .entry import Entry, Figures, Gain
-from .generalised import Generalised
 from .glossary import GLOSSARY
-from .headline import between, in_words, points, singles
-from .highlights import attention, highlights
 from .markup import Markup, fold, joined, table, tag
 
 if TYPE_CHECKING:
-    from .report import Report
+    from ..report import Report
 
 
 def page(report: Report) -> str:
@@ -193,6 +195,11 @@ def _curves(entries: Sequence[Entry]) -> Markup:
     return joined(tag("p", intro), drawn)
 
 
+def _by_accident(entry: Entry) -> float:
+    """The skewness of rows that are found at random: few queries find some of many rows more often than others."""
+    return math.sqrt(entry.gallery / (NEAR * entry.queries))
+
+
 def _hubness(entries: Sequence[Entry]) -> Markup:
     methods = list(dict.fromkeys(method for entry in entries for method in entry.corrected))
     if not methods and all(entry.hubness is None for entry in entries):
@@ -207,7 +214,7 @@ def _hubness(entries: Sequence[Entry]) -> Markup:
             (
                 in_words(entry) + ("*" if entry.leak else ""),
                 entry.direction.unit,
-                "" if entry.hubness is None else f"{entry.hubness:.1f}",
+                *(("", "") if entry.hubness is None else (f"{entry.hubness:.1f}", f"{_by_accident(entry):.1f}")),
                 _figure("hit@1", entry["hit@1"]),
                 *(cell(entry["hit@1"], figures_of(entry, method)) for method in methods),
             )
@@ -216,10 +223,12 @@ def _hubness(entries: Sequence[Entry]) -> Markup:
 
     intro = (
         "Some rows of a gallery come up for query after query (hubs). Skewness of how often a row is among the ten "
-        "nearest: near 0 where all come up alike, above 1 where some are hubs. Corrections (--correct), estimated from "
-        "train, score hubs lower or take off what all vectors of a modality share; figures elsewhere are raw."
+        "nearest: near 0 where all come up alike, well above what accident gives where some are hubs. Corrections "
+        "(--correct), estimated from train, score hubs lower or take off what all vectors of a modality share; figures "
+        "elsewhere are raw."
     )
-    header, caption = ("direction", "unit", "skewness", "raw", *methods), "hit@1 in %; in brackets the change in points"
+    header = ("direction", "unit", "skewness", "by accident", "raw", *methods)
+    caption = "hit@1 in %; in brackets the change in points"
     return joined(
         tag("p", intro),
         table(f"Single modalities: {caption}", header, rows(singles(entries))),
