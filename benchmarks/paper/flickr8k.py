@@ -189,7 +189,8 @@ def enriched_table(result: Result, of: Experiment) -> None:
         "Enriched targets: everything but the query composed, beside the best single target, hit@1 in %",
         ["objective", "direction", "best single target", "its hit@1", "composed", "composed - single"],
         rows,
-        "By item, equal weights. The composed gallery has one row an item, the single one a row a value.",
+        "By item, equal weights on both sides. The composed gallery has one row an item, the single one a row a value. "
+        "Where a weak modality joins a strong one in the gallery, equal weights cost there what they cost in a query.",
     )
 
 
