@@ -30,14 +30,20 @@ from runs import embedded
 NAME = "paper_flickr8k"
 SETTINGS = {"epochs": 15, "batch_size": 512, "validations": 5}
 TUNED = json.loads((RESULTS / "objectives_tuned.json").read_text(encoding="utf-8"))["settings"]["chosen"]
-EQUAL = "PCMC, equal weights"
+EQUAL, CHOSEN = "PCMC, equal weights", "PCMC, weights chosen on dev"
+# Of five (equal ones and four by hand; one seed), the ones with the least loss on dev beside a specialist: the pair that
+# speech says most about counts double, its other pairs half.
+WEIGHTS = {"en/speech": 2.0, "photo_features/speech": 0.5, "photo/speech": 0.5, "speech/zh": 0.5}
 OBJECTIVES = {
     "PCMC": TUNED["PCMC"],
     "PCMR": TUNED["PCMR"],
     "PCMR, clustered": TUNED["PCMR, clustered"],
-    EQUAL: {
-        "objective": {"pcmc": {**TUNED["PCMC"]["objective"]["pcmc"], "weights": "equal"}},
-        "lr": TUNED["PCMC"]["lr"],
+    **{
+        name: {
+            "objective": {"pcmc": {**TUNED["PCMC"]["objective"]["pcmc"], "weights": weights}},
+            "lr": TUNED["PCMC"]["lr"],
+        }
+        for name, weights in ((EQUAL, "equal"), (CHOSEN, WEIGHTS))
     },
 }
 SUBSETS = ("PCMC", "PCMR", "PCMR, clustered")  # trained on every subset; what is left only on all modalities
@@ -87,7 +93,7 @@ class Experiment:
         found = []
         for seed in self.seeds:
             key = f"paper_{self.table.stem}_{'_'.join(names)}_{objective}_{seed}"
-            spec = OBJECTIVES[objective]
+            spec = known_pairs(OBJECTIVES[objective], names)
             bank = 2000 if len(names) == len(self.names) else 0
             spaces = embedded(key, self.table, config, spec["objective"], seed, bank, lr=spec["lr"], **self.settings)
             found.append(evaluate(spaces["test"]))
@@ -97,6 +103,45 @@ class Experiment:
         """{(query, target, unit): hits} in spaces over these modalities."""
         kept = tuple(name for name in self.names if name in names)  # in the table's order
         return by_direction(self.entries(objective, kept))
+
+
+def known_pairs(spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """An objective whose weights, where some are given, name pairs of these modalities alone."""
+    found = {}
+    for kind, settings in spec["objective"].items():
+        weights = settings.get("weights")
+        if isinstance(weights, dict):
+            weights = {
+                pair: weight for pair, weight in weights.items() if set(pair.split("/")) <= set(names)
+            } or "equal"
+        found[kind] = settings if weights is None else {**settings, "weights": weights}
+    return {**spec, "objective": found}
+
+
+def weights_table(result: Result, of: Experiment) -> None:
+    """What the weights of pairs do to the space over all modalities."""
+    names = ("PCMC", EQUAL, CHOSEN)
+    hits = {name: of.hits(name, of.names) for name in names}
+    rows: list[list[Any]] = []
+    for a, b in asked_alone(hits["PCMC"]):
+        key = ((a,), (b,), "value")
+        alone = of.hits("PCMC", (a, b))[key]
+        gap = hits[CHOSEN][key].minus(alone, Resamples(alone.owners, 0, DRAWS), LOSS)
+        rows.append(
+            [
+                f"{a} -> {b}" + (" (leak)" if of.leak((a,), (b,)) else ""),
+                alone.cell(),
+                *(hits[name][key].cell() for name in names),
+                {**percent([gap.mean], gap.ci), "seeds": len(of.seeds)},
+            ]
+        )
+    result.table(
+        "PCMC over all modalities by the weights of its pairs, beside a specialist of two, hit@1 in %",
+        ["direction", "two", "all, `auto`", "all, equal", "all, chosen on dev", "chosen - 0.9 x two"],
+        rows,
+        "`auto` guards the strong pairs and starves the weak ones; equal weights do the reverse. Chosen on dev of five: "
+        "English and speech count double, the two other pairs with speech half, all others one.",
+    )
 
 
 def specialist_tables(result: Result, of: Experiment) -> None:
@@ -149,7 +194,7 @@ def admit_losses(result: Result, of: Experiment, whole: Mapping[str, Mapping[Any
         below = []
         for a, b in asked_alone(whole[objective]):
             key = ((a,), (b,), "value")
-            alone = of.hits("PCMC" if objective == EQUAL else objective, (a, b))[key]
+            alone = of.hits(objective if objective in SUBSETS else "PCMC", (a, b))[key]
             together = whole[objective][key]
             if together.minus(alone, Resamples(together.owners, 0, DRAWS), LOSS).ci[1] < 0:
                 below.append(f"{a} -> {b}")
@@ -256,6 +301,7 @@ def main() -> None:
         NAME, "The paper's experiment on Flickr8k", {**settings, "seeds": asked.seeds, "dim": 256, "objectives": chosen}
     )
     specialist_tables(result, of)
+    weights_table(result, of)
     enriched_table(result, of)
     published_table(result, of)
     fair_table(result, of)
