@@ -126,7 +126,7 @@ def _with_class_names(table: Any) -> Any:
 
 
 def _read_csv(path: Path, as_text: frozenset[str]) -> Any:
-    content = _utf8(path)
+    content = utf8(path)
     if not content.strip():
         raise ManymodalError(f"{path.name} is empty; needed: a line of column names, then a row per item")
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
@@ -163,7 +163,7 @@ def _json_lists(column: Any) -> list[list[Any] | None] | None:
 
 
 def _read_json(path: Path) -> Any:
-    text = _utf8(path).decode()
+    text = utf8(path).decode()
     if text.lstrip().startswith("["):
         try:
             return _from_dicts(json.loads(text), path.name)
@@ -179,7 +179,7 @@ def _read_json(path: Path) -> Any:
     return _from_dicts(rows, path.name)
 
 
-def _utf8(path: Path) -> bytes:
+def utf8(path: Path) -> bytes:
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:

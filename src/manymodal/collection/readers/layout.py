@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ...errors import ManymodalError
 from ...words import counted
-from ..sources import _utf8
+from ..sources import utf8
 
 Value = TypeVar("Value")
 Row = Mapping[int, Value]
@@ -58,7 +58,7 @@ def read_text(path: Path) -> str:
     Raises:
         ManymodalError: the file cannot be read or is not UTF-8.
     """
-    return _utf8(path).decode()
+    return utf8(path).decode()
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -67,7 +67,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         ManymodalError: the file cannot be read or is not UTF-8.
     """
-    for number, line in enumerate(io.TextIOWrapper(io.BytesIO(_utf8(path)), "utf-8", newline="\n"), start=1):
+    for number, line in enumerate(io.TextIOWrapper(io.BytesIO(utf8(path)), "utf-8", newline="\n"), start=1):
         if text := line.strip():
             yield number, text
 
