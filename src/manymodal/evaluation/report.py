@@ -193,8 +193,8 @@ def write_queries(report: Report, path: Path) -> None:
             columns = {
                 "direction": [number] * len(owners),
                 "owner": owners,
-                "first": entry.scored.first.numpy(),
-                "calibrated_first": [None] * len(owners) if weighted is None else weighted.first.numpy(),
+                "first": entry.scored.first.cpu().numpy(),
+                "calibrated_first": [None] * len(owners) if weighted is None else weighted.first.cpu().numpy(),
             }
             writer.write_table(pa.table(columns, schema=schema))
 
