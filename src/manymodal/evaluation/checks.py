@@ -47,7 +47,7 @@ CHECKS = {
         5,
         "0 where vectors are spread all around, 1 where they are one; up to {limit}",
         "vectors of {a} share one large component, which says nothing of their items and spoils combined queries: "
-        "evaluate with --correct mean_removal",
+        "see whether --correct mean_removal helps",
     ),
     # Weakest modality: -1.3. At the limit two values have a cosine of about 0.9.
     "uniformity": Check(
@@ -93,7 +93,7 @@ CHECKS = {
         "0 where the two are spread alike (random halves of one modality: {reference}), 1 where they share no "
         "direction; 0.05 to 0.3 between strong modalities, up to {limit} with a weak one",
         "{a} and {b} lie in different parts of the space. That harms neither as a query to the other, but queries that "
-        "combine them and galleries that mix them: evaluate with --correct mean_removal; for what is left train longer",
+        "combine them and galleries that mix them: see with --correct mean_removal whether that is it; else train longer",
     ),
     # Weak modalities: 0.73 with a strong one, up to 0.95 with each other.
     "centroid_gap": Check(
@@ -103,7 +103,7 @@ CHECKS = {
         "0 to 0.5 between strong modalities (random halves of one: {reference}), up to {limit} with a weak one; it may "
         "be small where the distribution gap is large",
         "the means of {a} and {b} lie far apart, which spoils queries that combine them and galleries that mix them: "
-        "evaluate with --correct mean_removal",
+        "see whether --correct mean_removal helps",
     ),
     "loss": Check(
         "above",
