@@ -93,7 +93,7 @@ CHECKS = {
         "0 where the two are spread alike (random halves of one modality: {reference}), 1 where they share no "
         "direction; 0.05 to 0.3 between strong modalities, up to {limit} with a weak one",
         "{a} and {b} lie in different parts of the space. That harms neither as a query to the other, but queries that "
-        "combine them and galleries that mix them: see with --correct mean_removal whether that is it; else train longer",
+        "combine them and galleries that mix them: see whether --correct mean_removal helps, or train longer",
     ),
     # Weak modalities: 0.73 with a strong one, up to 0.95 with each other.
     "centroid_gap": Check(
