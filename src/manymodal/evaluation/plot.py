@@ -63,6 +63,8 @@ def save_heatmap(entries: Sequence[Entry], path: Path, title: str) -> None:
         label.set(rotation=40, ha="left", va="bottom", rotation_mode="anchor")
     axes.set_title(f"hit@1 in %, {title}", size=11, weight="bold", pad=14)
     notes = ["queries down, targets across"]
+    if any(len(entry.direction.query) > 1 for entry in entries):
+        notes.append("combined queries with equal weights")
     if any(entry.leak for entry in entries):
         notes.append("*: one side was made from the other")
     axes.text(0, height + 0.4, "; ".join(notes), size=8, color="0.35", va="top")

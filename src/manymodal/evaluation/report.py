@@ -218,6 +218,8 @@ def _caption(entries: Sequence[Entry], numbered: Sequence[str]) -> str:
     notes = [f"{number}: {name}" for number, name in enumerate(numbered, 1)]
     if any(entry.skipped["part"] or entry.skipped["match"] for entry in entries):
         notes.append("skipped: without a part of the query, or without a match in the gallery")
+    if any(len(entry.direction.query) > 1 for entry in entries):
+        notes.append("combined: parts weigh alike here; report.html has calibrated weights beside them")
     if any(entry.leak for entry in entries):
         notes.append("*: one side was made from the other")
     return "\n".join(notes)
