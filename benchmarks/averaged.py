@@ -54,6 +54,16 @@ class Hits:
         return draw.difference(self.of_seed.mean(0), self.owners, share * other.of_seed.mean(0), other.owners)
 
 
+def mean_cell(hits: Sequence[Hits]) -> dict[str, Any]:
+    """The mean over directions, seed by seed, as a cell."""
+    return percent([sum(seed) / len(hits) for seed in zip(*(one.means for one in hits), strict=True)])
+
+
+def gap_cell(gap: Difference, seeds: int) -> dict[str, Any]:
+    """A difference with its interval as a cell."""
+    return {**percent([gap.mean], gap.ci), "seeds": seeds}
+
+
 Key = tuple[tuple[str, ...], tuple[str, ...], str]
 
 

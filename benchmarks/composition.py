@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from averaged import DRAWS, Hits, MeanGain, by_direction, mean_gains
+from averaged import DRAWS, Hits, MeanGain, by_direction, gap_cell, mean_cell, mean_gains
 from common import DATA, HERE, RESULTS, Result, config_of, percent, table_of
 from composition_plot import draw
 from manymodal import Embeddings
@@ -149,11 +149,6 @@ def summary_rows(
     return rows
 
 
-def mean_cell(hits: Sequence[Hits]) -> dict[str, Any]:
-    """The mean over directions, seed by seed, as a cell."""
-    return percent([sum(seed) / len(hits) for seed in zip(*(one.means for one in hits), strict=True)])
-
-
 def gain_table(result: Result, name: str, raw: Sequence[MeanGain], weighted: Sequence[MeanGain], seeds: int) -> None:
     """What each modality adds for each target (of many modalities: for all of them), over what it is added to."""
     pairs = {(gain.added, gain.target) for gain in raw}
@@ -217,7 +212,7 @@ def languages(result: Result, runs: Sequence[Sequence[Entry]]) -> None:
     result.table(
         "MiniLM for both languages -> photo, hit@1 in %",
         ["English", "Chinese", "both, equal", "both, calibrated", "calibrated - English"],
-        [[*(one.cell() for one in cells), {**percent([gap.mean], gap.ci), "seeds": len(runs)}]],
+        [[*(one.cell() for one in cells), gap_cell(gap, len(runs))]],
         "By item: all five captions. MiniLM was trained on English.",
     )
     result.claim(

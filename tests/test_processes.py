@@ -59,7 +59,7 @@ def shards(raw, layout, size):
             owner = LAYOUTS[layout](raw.labels[m] + 1 if by_label else raw.items[m], size)
             rows[m] = (owner == rank).nonzero()[:, 0]
         there = [m for m in rows if len(rows[m])] or ["a"]
-        found.append(raw._pick({m: rows[m] for m in there}))
+        found.append(raw.pick({m: rows[m] for m in there}))
     return found
 
 
@@ -144,7 +144,7 @@ def accumulated(processes):
     """Over two batches, of which one has rows on the last process alone."""
     raw = data("plain").only("a", "b", "c")
     batches = [
-        raw._pick({m: (i % 3 == 0).eq(odd).nonzero()[:, 0] for m, i in raw.items.items()}) for odd in (False, True)
+        raw.pick({m: (i % 3 == 0).eq(odd).nonzero()[:, 0] for m, i in raw.items.items()}) for odd in (False, True)
     ]
     whole, model = (Linear(raw.modalities) for _ in range(2))
     expected, _ = loss_and_gradient(whole, PCMR(), raw, ONE)

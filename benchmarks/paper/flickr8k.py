@@ -19,11 +19,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what all benchmarks share
 
+import torch
 import yaml
 
-from averaged import DRAWS, Hits, by_direction
+from averaged import DRAWS, Hits, by_direction, gap_cell, mean_cell
 from common import DATA, RESULTS, Result, percent
 from manymodal.evaluation import Direction, Entry, evaluate
+from manymodal.evaluation.directions import leaks
 from manymodal.evaluation.significance import Resamples
 from runs import embedded
 
@@ -77,9 +79,10 @@ class Experiment:
         self.sources = [tuple(group) for group in self.config.get("same_source", [])]
         self.entries = cache(self._entries)
 
-    def leak(self, query: Sequence[str], target: Sequence[str]) -> bool:
-        """Whether one side was made from the other."""
-        return any(set(group) & set(query) and set(group) & set(target) for group in self.sources)
+    def words(self, query: Sequence[str], target: Sequence[str]) -> str:
+        """A direction as a row names it, and whether one side was made from the other."""
+        leak = leaks(Direction(tuple(query), tuple(target), "item"), self.sources)
+        return f"{' + '.join(query)} -> {' + '.join(target)}" + (" (leak)" if leak else "")
 
     def _entries(self, objective: str, names: tuple[str, ...]) -> list[list[Entry]]:
         """All directions on test, seed by seed, of spaces over these modalities."""
@@ -129,10 +132,10 @@ def weights_table(result: Result, of: Experiment) -> None:
         gap = hits[CHOSEN][key].minus(alone, Resamples(alone.owners, 0, DRAWS), LOSS)
         rows.append(
             [
-                f"{a} -> {b}" + (" (leak)" if of.leak((a,), (b,)) else ""),
+                of.words((a,), (b,)),
                 alone.cell(),
                 *(hits[name][key].cell() for name in names),
-                {**percent([gap.mean], gap.ci), "seeds": len(of.seeds)},
+                gap_cell(gap, len(of.seeds)),
             ]
         )
     result.table(
@@ -154,17 +157,17 @@ def specialist_tables(result: Result, of: Experiment) -> None:
             key = ((a,), (b,), "value")
             alone, together = of.hits(objective, (a, b))[key], whole[objective][key]
             middle = [
-                [of.hits(objective, names)[key].means for names in combinations(of.names, size) if {a, b} <= set(names)]
+                [of.hits(objective, names)[key] for names in combinations(of.names, size) if {a, b} <= set(names)]
                 for size in range(3, len(of.names))
             ]
             gap = together.minus(alone, Resamples(together.owners, 0, DRAWS))
             rows.append(
                 [
-                    f"{a} -> {b}" + (" (leak)" if of.leak((a,), (b,)) else ""),
+                    of.words((a,), (b,)),
                     alone.cell(),
-                    *(percent([sum(seed) / len(seed) for seed in zip(*means, strict=True)]) for means in middle),
+                    *map(mean_cell, middle),
                     together.cell(),
-                    {**percent([gap.mean], gap.ci), "seeds": len(of.seeds)},
+                    gap_cell(gap, len(of.seeds)),
                 ]
             )
         result.table(
@@ -217,17 +220,16 @@ def enriched_table(result: Result, of: Experiment) -> None:
                 continue
             single = {t: hits[query, (t,), unit] for t in target}
             best = max(single, key=lambda t: sum(single[t].means))
-            both = composed.owners[[bool(o) for o in sum((composed.owners[:, None] == single[best].owners).long().T)]]
+            both = composed.owners[torch.isin(composed.owners, single[best].owners)]
             gap = composed.on(both).minus(single[best].on(both), Resamples(both, 0, DRAWS))
-            leak = " (leak)" if of.leak(query, target) else ""
             rows.append(
                 [
                     objective,
-                    f"{' + '.join(query)} -> {' + '.join(target)}{leak}",
+                    of.words(query, target),
                     best,
                     single[best].cell(),
                     composed.cell(),
-                    {**percent([gap.mean], gap.ci), "seeds": len(of.seeds)},
+                    gap_cell(gap, len(of.seeds)),
                 ]
             )
     result.table(
@@ -272,9 +274,7 @@ def fair_table(result: Result, of: Experiment) -> None:
         cells = []
         for objective in SUBSETS:
             hits = of.hits(objective, of.names)
-            cells.append(
-                percent([sum(seed) / len(chosen) for seed in zip(*(hits[k].means for k in chosen), strict=True)])
-            )
+            cells.append(mean_cell([hits[k] for k in chosen]))
         rows.append([kind, len(chosen), *cells])
     result.table(
         "PCMR against PCMC in the space over all modalities, mean hit@1 over directions in %",

@@ -81,7 +81,7 @@ class Embeddings:
         for name in modalities:
             if name not in self.vectors:
                 raise ManymodalError(f"no modality {name!r} here; there are {', '.join(self.modalities)}")
-        return self._pick(dict.fromkeys(modalities, slice(None)))
+        return self.pick(dict.fromkeys(modalities, slice(None)))
 
     def of_items(self, items: Tensor) -> Embeddings:
         """The rows of the given items, and of label modalities the rows of those items' labels."""
@@ -93,7 +93,7 @@ class Embeddings:
             for m in self.modalities:
                 if m not in rows:
                     rows[m] = slice(None) if kept is None else torch.isin(self.labels[m], kept)
-        return self._pick(rows)
+        return self.pick(rows)
 
     @classmethod
     def concatenate(cls, parts: list[Embeddings]) -> Embeddings:
@@ -122,7 +122,8 @@ class Embeddings:
             None if self.labels is None else {m: y.to(device=device) for m, y in self.labels.items()},
         )
 
-    def _pick(self, rows: Mapping[str, Tensor | slice]) -> Embeddings:
+    def pick(self, rows: Mapping[str, Tensor | slice]) -> Embeddings:
+        """The given rows of the modalities named: {modality: row numbers, a mask or a slice}."""
         return Embeddings(
             {m: self.vectors[m][r] for m, r in rows.items()},
             {m: self.items[m][r] for m, r in rows.items()},

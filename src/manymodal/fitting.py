@@ -42,11 +42,10 @@ class Reference:
     calibration: Calibration | None = None
 
     @classmethod
-    def of(cls, towers: Towers, train: Batch, dev: Batch | None, device: str = "cpu") -> Reference:
-        """Of a fitted space, from its train and dev rows; without dev rows nothing is calibrated."""
-        with divergence_told():
-            bank = embed(towers, of_items(train, spread(train, BANK_ITEMS)), device)
-            return cls(bank, None if dev is None else calibrate(embed(towers, dev, device)))
+    def of(cls, towers: Towers, train: Batch, on_dev: Embeddings | None, device: str = "cpu") -> Reference:
+        """Of a fitted space, from its train rows and its embeddings of dev; without these nothing is calibrated."""
+        bank = embed(towers, of_items(train, spread(train, BANK_ITEMS)), device)
+        return cls(bank, None if on_dev is None else calibrate(on_dev))
 
 
 def fit_space(
@@ -84,7 +83,10 @@ def fit_space(
             resume=resume,
             device=place,
         )
-        reference = Reference.of(towers, rows, dev, place)
+        with divergence_told():
+            on_dev = None if dev is None else embed(towers, dev, place)
+            reference = Reference.of(towers, rows, on_dev, place)
+            looked_at = embed(towers, first_rows(rows), place) if on_dev is None else on_dev
     finally:
         towers.to("cpu"), objective.to("cpu")
     notes = [] if dev else ["no dev rows with a match: the last weights were kept, not the best"]
@@ -96,10 +98,13 @@ def fit_space(
         )
         why = "stopped early, since dev no longer improved" if history.stopped == "early" else "interrupted"
         notes.append(f"{why} after epoch {len(history.epochs)} of {settings.epochs}; {kept}")
-    sample = dev or {m: r.take(torch.arange(min(len(r), DEV_ITEMS))) for m, r in rows.items()}
-    with divergence_told():
-        notes += diagnose(history.epochs, embed(towers, sample))
+    notes += diagnose(history.epochs, looked_at)
     return history, notes + _abridged(reference.calibration), reference
+
+
+def first_rows(rows: Batch) -> Batch:
+    """Some values of each modality, to see what went wrong where there is no dev."""
+    return {m: one.take(torch.arange(min(len(one), DEV_ITEMS))) for m, one in rows.items()}
 
 
 def _abridged(calibration: Calibration | None) -> list[str]:

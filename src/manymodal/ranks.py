@@ -90,12 +90,17 @@ def ranks_of(scores: Callable[[slice], Tensor], query_keys: Tensor, gallery_keys
     return Ranks(torch.cat(parts), offsets)
 
 
+def nth(i: Tensor, count: Tensor) -> Tensor:
+    """(p,) 0 for the first pair of its query, 1 for the next; the pairs of query i are count[i] in a row."""
+    return torch.arange(len(i), device=i.device) - (count.cumsum(0) - count)[i]
+
+
 def _ranks_of_block(scores: Tensor, i: Tensor, j: Tensor, matches: Tensor) -> Tensor:
     """Ranks (p,) of the matching pairs (i, j), ordered by i, in a block of scores (b, m), which is written over."""
     if len(i) == 0:
         return i
     most = int(matches.max())
-    position = torch.arange(len(i), device=i.device) - (matches.cumsum(0) - matches)[i]  # (p,) which match of its query
+    position = nth(i, matches)  # (p,) which match of its query
     own = scores.new_full((len(scores), most), -torch.inf)
     own[i, position] = scores[i, j]
     # Best first. Which of two equal matches leads does not change the ranks that the two of them take.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .collection import Collection
 from .collection.media import decode_picture
+from .collection.values import Kind
 from .embeddings import Embeddings
 from .errors import ManymodalError
 from .evaluation.names import Names, Shown
@@ -60,11 +61,9 @@ def names_of_vectors(given: Vectors) -> Names:
     return Names(given.ids, given.label_names, None if given.table is None else show)
 
 
-def shown(value: Any, kind: str) -> Shown:
+def shown(value: Any, kind: Kind) -> Shown:
     """A value of a kind: a text as it is, a picture as a thumbnail, anything else in words."""
-    if kind in _WAYS:
-        return _WAYS[kind](value)
-    return Shown(f"a value of kind {kind}")
+    return _WAYS[kind](value)
 
 
 def _text(value: str) -> Shown:
@@ -108,7 +107,7 @@ def _series(value: np.ndarray[Any, Any]) -> Shown:
     return Shown(f"{len(value)} steps of {levels.shape[0]} channels", file.getvalue())
 
 
-_WAYS: dict[str, Callable[[Any], Shown]] = {
+_WAYS: dict[Kind, Callable[[Any], Shown]] = {
     "text": _text,
     "image": _picture,
     "audio": _sound,

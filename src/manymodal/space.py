@@ -27,6 +27,7 @@ from .saving import load_space, save_space
 from .towers import Tower, Towers
 from .training import History, TrainSettings
 from .training.sampler import seed_of
+from .training.step import divergence_told
 
 
 class Space:
@@ -201,7 +202,9 @@ class Space:
         """
         store = FeatureStore(cache)
         train = {m: prepare(self.towers[m], data, m, "train", store) for m in self.towers.names}
-        self.reference = Reference.of(self.towers, train, dev_rows(self.towers, data, store))
+        dev = dev_rows(self.towers, data, store)
+        with divergence_told():
+            self.reference = Reference.of(self.towers, train, None if dev is None else embed(self.towers, dev))
         self._changed()
         return self
 

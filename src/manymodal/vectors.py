@@ -162,7 +162,7 @@ def _read_embedded(folder: Path, split: str | None, normalize: bool) -> Vectors:
     else:
         split, table = _of_split(table, split, folder)
         rows = _rows(embeddings, table)
-        embeddings, ordinals = _pick(embeddings, rows), {m: ordinals[m][kept] for m, kept in rows.items()}
+        embeddings, ordinals = embeddings.pick(rows), {m: ordinals[m][kept] for m, kept in rows.items()}
     items = table["item"].to_pylist()
     return Vectors(
         folder,
@@ -198,14 +198,6 @@ def _rows(embeddings: Embeddings, table: Any) -> dict[str, Tensor]:
         m: torch.isin(of_labels[m], labels) if of_labels and embeddings.per_label(m) else torch.isin(ids, items)
         for m, ids in embeddings.items.items()
     }
-
-
-def _pick(embeddings: Embeddings, rows: Mapping[str, Tensor]) -> Embeddings:
-    return Embeddings(
-        {m: embeddings.vectors[m][kept] for m, kept in rows.items()},
-        {m: embeddings.items[m][kept] for m, kept in rows.items()},
-        None if embeddings.labels is None else {m: embeddings.labels[m][kept] for m, kept in rows.items()},
-    )
 
 
 def _check_codes(what: str, found: Mapping[str, Tensor], known: Tensor) -> None:

@@ -76,7 +76,7 @@ def evaluate(
     check_places(k)
     k = sorted({1, *k})
     asked = resolve(directions, embeddings, unit)
-    split = _items_of_split(embeddings, items)
+    split = items_of_split(embeddings, items)
     sides = Sides(embeddings, parts)
     ways = corrections(sides, correct, bank)
     weighted = None if calibration is None else calibrated(sides, calibration)
@@ -186,8 +186,12 @@ def _by_label(embeddings: Embeddings, direction: Direction, match: Match) -> boo
     return by_label
 
 
-def _items_of_split(embeddings: Embeddings, items: Tensor | None) -> Tensor:
-    """(n,) the items of the split, each once."""
+def items_of_split(embeddings: Embeddings, items: Tensor | None) -> Tensor:
+    """(n,) int64, the items of the split, each once: those given, which have all that is embedded, or those seen.
+
+    Raises:
+        ManymodalError: a value is of an item that was not given.
+    """
     seen = torch.cat(list(embeddings.items.values()))
     seen = seen[seen >= 0]
     split: Tensor = (seen if items is None else items.to(seen.device)).unique()

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..compose import Rows
 from ..errors import ManymodalError
 from ..matching import matching_pairs
-from ..ranks import BLOCK, TOLERANCE
+from ..ranks import BLOCK, TOLERANCE, nth
 from ..words import counted
 from .metrics import check_places
 
@@ -118,7 +118,7 @@ def graded(
     gain = _worth(gain, gains)
     order = gain.argsort(descending=True)  # (p,)
     best = gain[order[i[order].argsort(stable=True)]]  # (p,) each query's own, the highest first
-    nth = _nth(i, count) + 1  # (p,)
+    place = nth(i, count) + 1  # (p,)
 
     def total(of_row: Tensor) -> Tensor:
         """Sum over a query's relevant rows (p,): (s,)."""
@@ -129,8 +129,8 @@ def graded(
 
     return Graded(
         {
-            **{f"ndcg@{at}": dcg(gain, ranks, at) / dcg(best, nth, at) for at in k},
-            "ndcg": dcg(gain, ranks, torch.inf) / dcg(best, nth, torch.inf),
+            **{f"ndcg@{at}": dcg(gain, ranks, at) / dcg(best, place, at) for at in k},
+            "ndcg": dcg(gain, ranks, torch.inf) / dcg(best, place, torch.inf),
             **{f"hit@{at}": (total(ranks <= at) > 0).double() for at in k},
             **{f"precision@{at}": total(ranks <= at) / at for at in k},
         },
@@ -156,11 +156,6 @@ def _worth(gain: Tensor, gains: Gains) -> Tensor:
     return torch.exp2(gain) - 1
 
 
-def _nth(i: Tensor, count: Tensor) -> Tensor:
-    """(p,) 0 for the first pair of its query, 1 for the next; the pairs of query i are count[i] in a row."""
-    return torch.arange(len(i), device=i.device) - (count.cumsum(0) - count)[i]
-
-
 def _ranks(queries: Tensor, gallery: Tensor, i: Tensor, j: Tensor, gain: Tensor, count: Tensor, block: int) -> Tensor:
     """Ranks (p,) of the pairs of query i and gallery row j, all those with a gain > 0."""
     queries, gallery = queries.detach().float(), gallery.detach().float()
@@ -178,7 +173,7 @@ def _ranks(queries: Tensor, gallery: Tensor, i: Tensor, j: Tensor, gain: Tensor,
 
 def _ranks_of_block(scores: Tensor, i: Tensor, j: Tensor, gain: Tensor, count: Tensor) -> Tensor:
     """The same in a block of scores (b, m), which is written over."""
-    at = i, _nth(i, count)
+    at = i, nth(i, count)
     own = scores.new_full((len(scores), int(count.max())), -torch.inf).index_put(at, scores[i, j])  # (b, r)
     worth = gain.new_zeros(own.shape).index_put(at, gain)  # (b, r)
     bar = own - TOLERANCE  # (b, r) from which on a lower gain stands before

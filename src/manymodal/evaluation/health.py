@@ -112,11 +112,8 @@ def _sample(embeddings: Embeddings, max_rows: int, seed: int) -> Embeddings:
         at, order = place[torch.searchsorted(every, of)].sort(stable=True)  # (n,)
         end = len(at) if len(at) <= max_rows else int((at < at[max_rows]).sum()) or int((at == at[0]).sum())
         rows[m] = order[:end]
-    return Embeddings.normalized(  # float32 is of unit norm to 1e-7 only
-        {m: embeddings.vectors[m][r].cpu().double() for m, r in rows.items()},
-        {m: embeddings.items[m][r].cpu() for m, r in rows.items()},
-        None if embeddings.labels is None else {m: embeddings.labels[m][r].cpu() for m, r in rows.items()},
-    )
+    drawn = embeddings.pick(rows).to("cpu", torch.float64)
+    return Embeddings.normalized(drawn.vectors, drawn.items, drawn.labels)  # float32 is of unit norm to 1e-7 only
 
 
 def _owners(embeddings: Embeddings, modality: str) -> Tensor:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..embeddings import Embeddings
 from ..progress import bar
 from .classification import classify_all
 from .directions import resolve
-from .evaluate import evaluate
+from .evaluate import evaluate, items_of_split
 from .examples import find_examples
 from .gains import gains
 from .health import health
@@ -63,10 +62,9 @@ def measure(
         notes = [*notes, "no query has a match: check that ids (labels) are the same in all modalities"]
     calibration = options.get("calibration")
     settings = {name: value for name, value in options.items() if name not in LEFT_OUT and value not in (None, [], ())}
-    seen_items = torch.cat([ids[ids >= 0] for ids in embeddings.items.values()]).unique()
     return Report(
         split,
-        len(seen_items if items is None else items),
+        len(items_of_split(embeddings, items)),
         entries,
         seed,
         space,

@@ -32,9 +32,8 @@ class Sides:
 
     def __init__(self, embeddings: Embeddings, parts: Parts = "all") -> None:
         self.embeddings, self.parts = embeddings, parts
-        self._composed = lru_cache(maxsize=2)(
-            self._compose
-        )  # directions of one query follow each other: as it is, weighted
+        # Directions of one query follow each other: it is needed again as it is and weighted, and no other one.
+        self._composed = lru_cache(maxsize=2)(self._compose)
         self._gallery = lru_cache(maxsize=len(embeddings.modalities))(self._make_gallery)
 
     def queries(self, direction: Direction, weights: Mapping[str, float] | None = None) -> Rows:
