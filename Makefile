@@ -3,13 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-browser lint setup clean
 
 demo: setup
 	$(BIN)/manymodal demo
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# What needs a browser: Debian's Chromium, driven by Playwright. Installed here where it is not there.
+test-browser: setup .venv/.browser
+	MANYMODAL_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+.venv/.browser: pyproject.toml
+	command -v chromium >/dev/null || .ci/install-chromium
+	$(BIN)/pip install --quiet --editable '.[dev,browser]'
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check src tests benchmarks

@@ -767,3 +767,17 @@ def oracle_reciprocal_ranks(parts, gallery, owners, k, weights):
             rank = sum(1 for other in best if best[other] >= best[owner])
             total[owner] += weight * (k + 1) / (k + rank) / sum(weights)
     return total
+
+
+# -- search: every value of every item, one by one ---------------------------------------------------------------------
+
+
+def oracle_nearest(values, query, k):
+    """[(key, place, score)] of the k best; `values` is {key: its vectors}. Equal scores by key, then by place."""
+    best = []
+    for key, vectors in values.items():
+        scores = [math.fsum(float(x) * float(y) for x, y in zip(vector, query, strict=True)) for vector in vectors]
+        if scores:
+            place = max(range(len(scores)), key=lambda at: (scores[at], -at))
+            best.append((key, place, scores[place]))
+    return sorted(best, key=lambda one: (-one[2], one[0]))[:k]

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from .encoders import Encoder, Packed, register
     from .errors import ManymodalError
     from .evaluation import evaluate
+    from .requests import QueryPart, Request
+    from .search_index import Index
     from .space import Space, load
 
 _HOME = {
     "Collection": "collection",
     "Embeddings": "embeddings",
     "Encoder": "encoders",
+    "Index": "search_index",
     "ManymodalError": "errors",
     "Packed": "encoders",
     "Part": "compose",
+    "QueryPart": "requests",
+    "Request": "requests",
     "Space": "space",
     "compose": "compose",
     "evaluate": "evaluation",
@@ -37,9 +42,12 @@ __all__ = [
     "Collection",
     "Embeddings",
     "Encoder",
+    "Index",
     "ManymodalError",
     "Packed",
     "Part",
+    "QueryPart",
+    "Request",
     "Space",
     "compose",
     "evaluate",

@@ -67,3 +67,20 @@ def _places(scores: Tensor, column: Tensor, things: int) -> Tensor:
     best = scores.new_full((len(scores), things), -torch.inf)
     best.scatter_reduce_(1, column.expand(len(scores), -1), scores, "amax")
     return things - torch.searchsorted(best.sort(dim=1).values, best)
+
+
+def fused_lists(lists: Sequence[Sequence[str]], weights: Sequence[float], k: int = 60) -> dict[str, float]:
+    """Reciprocal rank fusion of lists of ids, each best first: {id: score}, best first, equal scores by id.
+
+    The score is that of `reciprocal_rank_scores`, but for what a list does not reach, which adds nothing there.
+
+    Args:
+        lists: of each part, the ids that it finds.
+        weights: of the parts, > 0.
+        k: how slowly a rank loses its worth; 60 in the paper.
+    """
+    scores: dict[str, float] = {}
+    for ids, weight in zip(lists, weights, strict=True):
+        for rank, id in enumerate(ids, 1):
+            scores[id] = scores.get(id, 0.0) + weight * (k + 1) / (k + rank) / sum(weights)
+    return dict(sorted(scores.items(), key=lambda one: (-one[1], one[0])))

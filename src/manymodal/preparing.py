@@ -14,7 +14,7 @@ from .collection.media import check_picture, check_sound
 from .embeddings import Embeddings
 from .encoders.base import Encoder, Packed
 from .encoders.registry import encoder_class, known_encoders
-from .encoders.store import FeatureStore
+from .encoders.store import FeatureStore, computed
 from .errors import BadValue, ManymodalError
 from .progress import bar
 from .towers import Tower, Towers
@@ -65,12 +65,25 @@ def prepare_with_ordinals(
     tower: Tower, data: Collection, modality: str, split: str | None, store: FeatureStore
 ) -> tuple[Rows, torch.Tensor]:
     """The same, and of each value its place in its item's list: (n,) int64, from 0, gaps and broken values counted."""
+    rows, values = prepare_values(tower, data, modality, data.values(modality, split), store, f"reading {modality}")
+    return rows, torch.as_tensor(values.ordinal)
+
+
+def prepare_values(
+    tower: Tower,
+    data: Collection,
+    modality: str,
+    values: Values,
+    store: FeatureStore | None,
+    description: str | None = None,
+) -> tuple[Rows, Values]:
+    """Some values of a collection, ready for their tower; and those of them that were not broken."""
 
     def read(values: Sequence[Any]) -> Packed:
-        return pack(tower, values, store, f"reading {modality}")
+        return pack(tower, values, store, description)
 
-    packed, values = reading(data, modality, data.values(modality, split), read, tower.encoder.tensor)
-    return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels)), torch.as_tensor(values.ordinal)
+    packed, values = reading(data, modality, values, read, tower.encoder.tensor)
+    return Rows(packed, torch.as_tensor(values.items), torch.as_tensor(values.labels)), values
 
 
 def reading(
@@ -105,16 +118,26 @@ def reading(
     return read(kept.data), kept
 
 
-def pack(tower: Tower, values: Sequence[Any], store: FeatureStore, description: str = "reading") -> Packed:
+def pack(
+    tower: Tower, values: Sequence[Any], store: FeatureStore | None, description: str | None = "reading"
+) -> Packed:
     """Raw values as the tower reads them.
+
+    Args:
+        tower: whose values they are.
+        values: n raw values.
+        store: where the features of a frozen encoder are looked up and kept; None to compute them and forget them.
+        description: of the progress bar; None for none.
 
     Raises:
         BadValue: a value cannot be used.
     """
     if not len(values):
         return Packed(torch.zeros(0, tower.encoder.width))  # (0, width)
-    with bar(description, len(values)) as advance:
+    with bar(description or "", len(values) if description else 0) as advance:
         if tower.encoder.frozen:
+            if store is None:
+                return Packed(computed(tower.encoder, values))  # (n, width)
             return Packed(store.features(tower.encoder, values, lambda done: advance(done, "")))  # (n, width)
         parts = []
         for start in range(0, len(values), ROWS_AT_ONCE):

@@ -23,6 +23,8 @@ from .index.exact import Hit
 from .preparing import embed_packed, pack
 from .towers import Towers
 
+Corrections = dict[tuple[str, tuple[tuple[str, float], ...]], Correction]  # {(method, weights of the parts): ...}
+
 WITHOUT = -0.5  # weight of what a hit should not be like, unless said
 
 
@@ -41,11 +43,7 @@ def query_parts(
     """
     if not query and not without:
         raise ManymodalError(f"the query is empty; give a value in at least one of {', '.join(towers.names)}")
-    for name in weights:
-        if name not in query:
-            raise ManymodalError(
-                f"there is a weight for {name!r}, which is no part of the query; its parts are {', '.join(query)}"
-            )
+    check_weights(weights, query)
 
     def part(name: str, given: Any, weight: float) -> Part:
         tower = towers[name]
@@ -58,6 +56,19 @@ def query_parts(
     return [part(name, given, weights.get(name, 1.0)) for name, given in query.items()] + [
         part(name, given, WITHOUT) for name, given in without.items()
     ]
+
+
+def check_weights(weights: Mapping[str, float], query: Mapping[str, Any]) -> None:
+    """Refuse a weight for what is no part of the query.
+
+    Raises:
+        ManymodalError: there is one.
+    """
+    for name in weights:
+        if name not in query:
+            raise ManymodalError(
+                f"there is a weight for {name!r}, which is no part of the query; its parts are {', '.join(query)}"
+            )
 
 
 def as_values(given: Any, kind: str) -> Sequence[Any]:
@@ -86,16 +97,16 @@ class Gallery(NamedTuple):
         embeddings: of the target modality.
         target: its name.
         ordinals: (m,) int64, each value's place in its item's list.
-        corrections: {(method, weights of the parts asked with): what was estimated}, kept for the next such query.
+        corrections: what was estimated of it, kept for the next such query.
     """
 
     embeddings: Embeddings
     target: str
     ordinals: Tensor
-    corrections: dict[tuple[str, tuple[tuple[str, float], ...]], Correction]
+    corrections: Corrections
 
 
-def calibrated_parts(parts: Sequence[Part], target: str, calibration: Calibration) -> list[Part]:
+def calibrated_parts(parts: Sequence[Part], target: Sequence[str], calibration: Calibration) -> list[Part]:
     """The parts with what each modality is worth for this target multiplied into its weight.
 
     What hits should be without keeps its weight, and so does the only part that is asked with.
@@ -103,7 +114,7 @@ def calibrated_parts(parts: Sequence[Part], target: str, calibration: Calibratio
     asked = [part.modality for part in parts if part.weight > 0]
     if len(asked) < 2:
         return list(parts)
-    worth = calibration.of(asked, [target])
+    worth = calibration.of(asked, target)
     return [replace(part, weight=part.weight * worth[part.modality]) if part.weight > 0 else part for part in parts]
 
 
@@ -122,9 +133,22 @@ def kept_bank(bank: Embeddings | None, methods: str) -> Embeddings:
 
 
 def corrected_sides(
-    gallery: Gallery, parts: Sequence[Part], method: str, bank: Embeddings | None
+    vectors: Tensor,
+    target: str,
+    parts: Sequence[Part],
+    method: str,
+    bank: Embeddings | None,
+    kept: Corrections,
 ) -> tuple[Tensor, Tensor]:
     """The composed query (d',) and the gallery (m, d') whose dot products are the corrected scores.
+
+    Args:
+        vectors: (m, d) the target's values.
+        target: its name.
+        parts: of the query.
+        method: one of `CORRECTIONS`.
+        bank: embeddings of train items.
+        kept: corrections of these vectors that were estimated before; new ones are put there.
 
     Raises:
         ManymodalError: an unknown method, or a bank that says nothing of the query.
@@ -132,24 +156,23 @@ def corrected_sides(
     if method not in CORRECTIONS:
         raise ManymodalError(f"correction {method!r}; allowed are {', '.join(CORRECTIONS)}")
     bank = kept_bank(bank, method)
-    vectors = gallery.embeddings.vectors[gallery.target]
     if method == MEAN_REMOVAL:
         mean = means(bank)
-        lacking = {gallery.target, *(part.modality for part in parts)} - set(mean)
+        lacking = {target, *(part.modality for part in parts)} - set(mean)
         if lacking:
             raise ManymodalError(f"{method}: no train item that was kept has a value in {', '.join(sorted(lacking))}")
         parts = [replace(part, vectors=centred(part.vectors, mean[part.modality])) for part in parts]
-        return compose(parts), centred(vectors, mean[gallery.target])
+        return compose(parts), centred(vectors, mean[target])
     asked = {part.modality: part.weight for part in parts if part.weight > 0 and len(part.vectors)}
     if not asked:
         raise ManymodalError(f"{method} needs a part of positive weight: its bank is asked the same way as the query")
     key = method, tuple(asked.items())
-    if key not in gallery.corrections:
+    if key not in kept:
         of_bank = compose_items(bank, list(asked), asked)
         if not len(of_bank.vectors):
             raise ManymodalError(f"{method}: no train item that was kept has all of {', '.join(asked)}; leave one out")
-        gallery.corrections[key] = fit_correction(method, of_bank.vectors, vectors)
-    queries, vectors = corrected(gallery.corrections[key], compose(parts)[None], vectors)
+        kept[key] = fit_correction(method, of_bank.vectors, vectors)
+    queries, vectors = corrected(kept[key], compose(parts)[None], vectors)
     return queries[0], vectors
 
 
@@ -165,7 +188,11 @@ def search_gallery(
     vectors, items, labels = rows_of(gallery.embeddings, gallery.target)
     by_label = gallery.embeddings.per_label(gallery.target) and labels is not None
     owners = labels if by_label and labels is not None else items  # (m,)
-    query, searched = (compose(parts), vectors) if correct is None else corrected_sides(gallery, parts, correct, bank)
+    query, searched = (
+        (compose(parts), vectors)
+        if correct is None
+        else corrected_sides(vectors, gallery.target, parts, correct, bank, gallery.corrections)
+    )
     hits = []
     for owner, row, score in exact.search(searched, owners, query, k):
         id, columns = (data.label_names[owner], {}) if by_label else (data.ids[owner], data.columns(owner))

@@ -268,7 +268,7 @@ class Space:
         self.towers.eval()
         parts = query_parts(self.towers, self.schema, query, weights or {}, without or {}, FeatureStore(cache))
         if calibrated and self.reference.calibration is not None:
-            parts = calibrated_parts(parts, target, self.reference.calibration)
+            parts = calibrated_parts(parts, [target], self.reference.calibration)
         galleries = self._galleries.setdefault(data, {})
         key = f"{target}/{split or 'all'}"
         if key not in galleries:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import compare, demo, describe, embed, evaluate, fit, import_, search
+from . import change, compare, demo, describe, embed, evaluate, fit, import_, index, search, serve
 
 app = typer.Typer(
     name="manymodal",
@@ -18,6 +18,11 @@ app.command()(fit.fit)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(embed.embed)
+app.command()(index.index)
+app.command()(change.add)
+app.command()(change.remove)
+app.command()(change.compact)
 app.command()(search.search)
+app.command()(serve.serve)
 app.command()(demo.demo)
 app.add_typer(import_.imports, name="import")

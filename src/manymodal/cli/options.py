@@ -37,6 +37,7 @@ class Correction(StrEnum):
 
 Table = Annotated[Path, typer.Argument(help="Parquet file or folder of shards, CSV or JSONL.", show_default=False)]
 SpaceFolder = Annotated[Path, typer.Argument(help="Folder of a saved space.", show_default=False)]
+IndexFolder = Annotated[Path, typer.Argument(help="Folder of an index.", show_default=False)]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that says what is not to be inferred.")]
 BadValues = Annotated[
     OnBadValue, typer.Option("--on-bad-value", help="A value that cannot be used: stop, or count it as missing.")

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ManymodalError
-from ..words import counted
+from ..words import counted, did_you_mean
 from .arrow import strings
 from .bind import bind
 from .extract import BadRow, Extracted, Located, common_width, extract, locate
 from .infer import infer
 from .labels import code_labels, one_row_per_label
-from .schema import Config, Modality, Schema, did_you_mean, make_config, read_config
-from .shown import shown_cells, shown_columns
+from .schema import Config, Modality, Schema, make_config, read_config
+from .shown import shown_cells, shown_columns, shown_table
 from .sources import Source, read_source
 from .splits import NAMES, SPLITS, counts_in_words, split_rows
 from .values import Ids, Values
@@ -115,6 +115,11 @@ class Collection:
         names, splits = ", ".join(self.schema.modalities), counts_in_words(self.split)
         return f"Collection({counted(len(self), 'item')}; {names}; {splits})"
 
+    @property
+    def has_ids(self) -> bool:
+        """Whether the table has ids of its own; without them an item's id is its row number."""
+        return self.schema.id in self._table.column_names
+
     def rows(self, split: str | None = None) -> Ids:
         """The row numbers of a split, ascending; None or "all" is every row.
 
@@ -139,7 +144,14 @@ class Collection:
         Raises:
             ManymodalError: no such modality or split, or a broken value where these are not skipped.
         """
-        rows = self.rows(split)
+        return self.values_of(modality, self.rows(split))
+
+    def values_of(self, modality: str, rows: Ids) -> Values:
+        """All values of a modality in these rows; of one `per: label`, one for each label that occurs there.
+
+        Raises:
+            ManymodalError: no such modality, or a broken value where these are not skipped.
+        """
         found = self.extracted(modality, rows)
         self._refuse_all(modality, found)
         per_label = self.modality(modality).per == "label"
@@ -170,6 +182,10 @@ class Collection:
     def columns(self, row: int) -> dict[str, Any]:
         """A row's plain columns as JSON can hold them: scalars, texts and paths; no media, no vectors."""
         return shown_cells(self._table, self._shown, row)
+
+    def plain(self, rows: Ids) -> Any:
+        """The plain columns of these rows as an Arrow table: scalars, texts, records and, of media, their paths."""
+        return shown_table(self._table, self._shown, rows)
 
     def row_of(self, id: str) -> int:
         """The row of an id.
@@ -241,7 +257,7 @@ class Collection:
 
     def _read_ids(self) -> list[str]:
         rows = range(len(self._table))
-        if self.schema.id not in self._table.column_names:
+        if not self.has_ids:
             return [str(row) for row in rows]
         row_of: dict[str, int] = {}
         for row, id in enumerate(strings(self._table[self.schema.id])):

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import pyarrow.compute as pc
 
 from ..errors import ManymodalError
+from ..words import did_you_mean
 from .arrow import SCALARS, Leaf, cells_of, flattened, levels, several_of
 from .extract import common_width, locate
 from .media import kind_of_bytes, kind_of_suffix
-from .schema import Cell, Config, Modality, ModalityConfig, Schema, check_name, did_you_mean
+from .schema import Cell, Config, Modality, ModalityConfig, Schema, check_name
 from .sources import Source
 from .values import Kind
 

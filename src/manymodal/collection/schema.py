@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ..errors import ManymodalError
+from ..words import did_you_mean
 from .values import Kind
 
 Cell = Literal["number", "text", "boolean", "date"]
@@ -194,12 +194,6 @@ def yaml_of(schema: Schema) -> str:
     content["modalities"] = {name: _said(modality) for name, modality in schema.modalities.items()}
     content |= {key: value for key in ("ignore", "same_source") if (value := getattr(schema, key))}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """A question with the nearest known name, or nothing."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def _said(modality: Modality) -> dict[str, Any]:

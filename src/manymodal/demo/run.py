@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {"epochs": 16, "batch_size": 128, "lr": 2e-3}  # a few minutes on two cores
 OBJECTIVE = "pcmc"  # with which its figures are measured
 HITS = 6
+INDEX = "glyphs.index"
 FACE = "sans"
 
 # What it asks for: unseen characters by their names, drawings (among all characters), drawings and words together.
@@ -35,6 +36,7 @@ def run(out: Path, epochs: int | None, limit: int | None, seed: int) -> None:
     from rich.console import Console
 
     from ..collection import read_collection
+    from ..search_index import Index
     from ..space import Space
     from .families import twin_share
 
@@ -52,8 +54,11 @@ def run(out: Path, epochs: int | None, limit: int | None, seed: int) -> None:
     share = twin_share(table, data.rows("test").tolist())
     typer.echo(f"{share:.1%} of the test characters have a twin among them: another one that is, or is drawn, the same")
     _sheet(space, data, table, out / "searches.png")
-    typer.echo(f"\n{out}/searches.png shows the searches, {out}/report/report.html the figures; try one of your own:\n")
-    typer.echo(f'  manymodal search {out}/space {out}/glyphs.parquet --query name="black heart" --target sans')
+    _timed("indexing all characters", lambda: Index.build(out / INDEX, data, space, overwrite=True))
+    typer.echo(f"\n{out}/searches.png shows the searches, {out}/report/report.html the figures. Search it yourself:\n")
+    typer.echo(f'  manymodal search {out}/{INDEX} --query name="black heart" --target sans')
+    here = "" if out == Path("demo") else f" --out {out}"
+    typer.echo(f"  manymodal demo --serve{here}        # a page to draw on, to describe on, or both")
 
 
 def _write_table(out: Path, limit: int | None) -> Any:

@@ -128,6 +128,15 @@ def key_of(encoder: Encoder, value: Any, index: int) -> bytes:
     return blake2b(content, digest_size=KEY_BYTES, key=kind[:64]).digest()
 
 
+def computed(encoder: Encoder, values: Sequence[Any]) -> Tensor:
+    """(n, width) float32 features, computed and kept nowhere, on the CPU.
+
+    Raises:
+        BadValue: with the number of a value that cannot be used.
+    """
+    return torch.cat([_computed(encoder, values, rows) for rows in _parts(np.arange(len(values)), BATCH)])
+
+
 def _computed(encoder: Encoder, values: Sequence[Any], rows: NDArray[np.int64]) -> Tensor:
     packed = Packed.concatenate([encoder.pack([values[row]], first=row) for row in rows.tolist()])
     training = encoder.training
