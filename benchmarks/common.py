@@ -126,7 +126,7 @@ def peak_memory() -> int:
 def versions() -> dict[str, str]:
     """Versions of what the figures depend on, of those installed."""
     found = {"python": platform.python_version()}
-    for package in ("manymodal", "torch", "numpy", "pyarrow", "transformers"):
+    for package in ("manymodal", "torch", "numpy", "pyarrow", "transformers", "lancedb"):
         if importlib.util.find_spec(package):
             found[package] = importlib.metadata.version(package)
     return found

@@ -51,7 +51,10 @@ def measure(
         print(title, line)
     view, queries = store.view(), QUERIES // len(modalities)
     trial = Trial(view, {name: sample(view, name, queries, seed=1) for name in modalities}, 10)
-    recall = {target: trial.recall(target, one, trial.truth(target)) for target, one in tuning.items()}
+    recall = {}
+    for target, one in tuning.items():
+        shares = trial.shares(target, one, trial.truth(target))
+        recall[target] = {name: float(own.mean()) for name, own in shares.items()}
     search = Approximate(view, tuning)
     sizes = {target: search.sizes(target) for target in (*modalities, ITEM)}
     rows = []

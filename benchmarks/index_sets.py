@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ PORTION = 20_000  # items written at a time
 
 def meta_of(modalities: list[str], d: int) -> Meta:
     """What index.json says of an index of bare vectors."""
-    stored = {name: ModalityMeta(stored=name) for name in modalities}
+    stored = {name: ModalityMeta(stored=name, kind="text") for name in modalities}
     return Meta(manymodal="0", tables="", d=d, modalities=stored, columns={}, engine="lancedb")
 
 
@@ -34,10 +35,15 @@ def new_store(folder: Path, meta: Meta, portions: Iterator[Records]) -> Store:
 
 
 def values_of(vectors: Tensor, rows: Tensor) -> Values:
-    """Values with a short text each."""
+    """Values with a text each."""
     begins = torch.searchsorted(rows, rows)
     places = (torch.arange(len(rows)) - begins).tolist()
-    return Values(vectors, rows, [Shown(place, "a text") for place in places], [None] * len(rows))
+    return Values(
+        vectors,
+        rows,
+        [Shown(place, f"value {place}, {random.randbytes(20).hex()}") for place in places],
+        [None] * len(rows),
+    )
 
 
 def records_of(embeddings: Embeddings) -> Records:

@@ -59,6 +59,7 @@ SPACE = {
     "indexing",
     "building",
     "requests",
+    "searched",
     "answering",
     "overview",
     "search_index",

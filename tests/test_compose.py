@@ -18,7 +18,10 @@ def test_one_query_agrees_with_the_plain_loop():
 
 def test_cosines_are_unweighted_and_name_what_is_not_wanted():
     photo, caption, target = vectors(1), vectors(2), vectors(1)[0]
-    found = cosines([Part("photo", photo, 0.1), Part("photo", caption, -2.0), Part("tags", vectors(0))], target)
+    other = vectors(1)[0]
+    parts = [Part("photo", photo, 0.1), Part("photo", caption, -2.0), Part("tags", vectors(0))]
+    found, second = cosines(parts, [target, other])
+    assert second["photo"] == pytest.approx(float(photo[0] @ other)) and cosines(parts, []) == []
     assert found == {
         "photo": pytest.approx(float(photo[0] @ target)),
         "-photo": pytest.approx(float(oracle_compose([(caption.numpy(), 1)]) @ target.numpy())),

@@ -20,16 +20,6 @@ from manymodal.vectors import read_vectors
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
-def world(cache):
-    return fitted_space(cache)
-
-
-@pytest.fixture(scope="module")
 def built(world, cache, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built") / "pets.index"
     data, space = world
@@ -243,12 +233,12 @@ def test_items_come_go_and_are_replaced(own, world, cache):
     hits = own.search({"captions": "something else"}, "captions", 99)
     assert hits[0].id == "a3" and hits[0].score == pytest.approx(1, abs=1e-5) and hits[0].columns["year"] == 1
     assert "a3" not in {hit.id for hit in own.search({"captions": "red"}, "photo", 99)}
-    past = Index.open(own._store.folder, version=gone.version)
+    past = Index.open(own._state.store.folder, version=gone.version)
     assert past.items == 22 and past.item("a3").columns["year"] == 1993 and not past.refresh()
 
 
 def test_another_opens_what_one_wrote(own, world, cache):
-    other = Index.open(own._store.folder)
+    other = Index.open(own._state.store.folder)
     assert not other.refresh()
     own.remove(["a5"])
     assert "a5" in {hit.id for hit in other.search({"captions": "red"}, "captions", 99)}
@@ -358,3 +348,11 @@ def test_features_of_queries_are_not_kept(index, tmp_path, monkeypatch):
     index.search({"captions": "a secret"}, "photo")
     assert not (tmp_path / "cache").exists()
     assert np.isfinite(index.embed("captions", ["a", "b"]).numpy()).all()
+
+
+def test_an_approximate_index_answers_like_an_exact_one(world, index, cache, tmp_path):
+    data, space = world
+    near = Index.build(tmp_path / "near.index", data, space, engine="lancedb", cache=cache)
+    assert near.engine == "lancedb" and near.notes == []
+    for query in ({"captions": "a red disc"}, {"photo": samples.picture(3), "captions": "blue"}):
+        same_hits(near.search(query, "speech", 5), index.search(query, "speech", 5), 1e-4)

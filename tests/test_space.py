@@ -482,11 +482,15 @@ def test_a_correction_is_estimated_once_for_queries_alike_and_anew_with_the_bank
         return space.search({"captions": "a red disc"}, "photo", data, correct="nnn", **options)
 
     assert search() == search() and len(counted) == 1
-    search(split="train"), search(weights={"captions": 2.0})
-    assert len(counted) == 3
+    search(split="train"), search(weights={"captions": 2.0})  # the only part: a weight says nothing
+    assert len(counted) == 2
+    query = {"captions": "a red disc", "features": [1.0] * 6}
+    for weight in (1.0, 2.0, 1.0):
+        space.search(query, "photo", data, correct="nnn", weights={"features": weight})
+    assert len(counted) == 4
     space.calibrate(data)
     search()
-    assert len(counted) == 4
+    assert len(counted) == 5
 
 
 @pytest.mark.parametrize("method", ["csls", "mean_removal"])

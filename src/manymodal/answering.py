@@ -1,28 +1,30 @@
-"""Many requests at once -> hits: one pass through each encoder, one scan for each target and condition."""
+"""Many requests at once -> hits: one pass through each encoder, one scan for those that differ in little."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .building import check_same_space
 from .compose import Part, compose, cosines
 from .errors import BadValue, ManymodalError
+from .evaluation.sides import MEAN_REMOVAL
 from .fusion import fused_lists
+from .index.approximate import Approximate
 from .index.exact import Hit
 from .index.layout import Meta
-from .index.records import ITEM, Nearest, VectorIndex
+from .index.records import ITEM, Nearest
 from .index.snapshot import Snapshot
 from .index.where import columns_of, compile_where
 from .preparing import embed_packed, pack
-from .querying import Corrections, calibrated_parts, corrected_sides
+from .querying import Corrections, calibrated_parts, corrected_search
 from .requests import QueryPart, Request
-from .space import Space
+from .searched import Searched
 
 DEEP = 1000  # items of each part's list that fusion by rank looks at
 CANDIDATES = 200  # items that are scored anew where a correction meets an approximate index
@@ -31,29 +33,12 @@ Answer = list[Hit] | ManymodalError
 Embedded = Mapping[tuple[int, int], Tensor | ManymodalError]  # {(request, part): vectors of its raw values}
 
 
-@dataclass(frozen=True)
-class Searched:
-    """What requests are answered from.
-
-    Args:
-        meta: of the index.
-        form: one version of its vectors.
-        space: encodes raw values, knows weights and a bank; None where only vectors and stored items can be asked with.
-        kept: {target: corrections that were estimated}, for the next request.
-    """
-
-    meta: Meta
-    form: VectorIndex
-    space: Space | None
-    kept: dict[str, Corrections] = field(default_factory=lambda: defaultdict(dict))
-
-
 @torch.no_grad()
 def answer(searched: Searched, requests: Sequence[Request]) -> list[Answer]:
     """The hits of each request, or what is wrong with it; one that is wrong concerns no other."""
     embedded = _embed(searched, requests)
     answers: dict[int, Answer] = {}
-    alike: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    alike: dict[tuple[str, str | None, int], list[int]] = defaultdict(list)
     parts: dict[int, list[Part]] = {}
     for number, request in enumerate(requests):
         try:
@@ -64,20 +49,29 @@ def answer(searched: Searched, requests: Sequence[Request]) -> list[Answer]:
             elif request.correct is not None:
                 answers[number] = _corrected(searched, request, parts[number], where)
             else:
-                alike[request.target, where].append(number)
+                magnitude = (request.k - 1).bit_length()  # nobody waits for a thousand hits that another wants
+                alike[request.target, where, magnitude].append(number)
         except ManymodalError as error:
             answers[number] = error
-    for (target, where), numbers in alike.items():
+    for (target, where, _), numbers in alike.items():
         answers |= _composed(searched, requests, target, where, numbers, parts)
     return [answers[number] for number in range(len(requests))]
 
 
-def embed_values(space: Space, modality: str, values: Sequence[Any]) -> Tensor:
+def embed_values(searched: Searched, modality: str, values: Sequence[Any]) -> Tensor:
     """(n, d) unit vectors of raw values.
 
     Raises:
-        ManymodalError: a value cannot be read.
+        ManymodalError: there is no encoder of that modality, or none any more that made the index; or a value cannot
+            be read.
     """
+    space = searched.space
+    if space is None or modality not in space.towers.names:
+        known = ", ".join(space.towers.names) if space else "none"
+        raise ManymodalError(
+            f"there is no encoder of {modality!r} here, only of: {known}. Ask with vectors or stored items instead"
+        )
+    check_same_space(space, searched.meta.fingerprint, "this index")
     tower, spec = space.towers[modality], space.schema.modalities[modality]
     dates = [name for name, cell in spec.cells.items() if cell == "date"]
     try:
@@ -120,23 +114,16 @@ def _embed(searched: Searched, requests: Sequence[Request]) -> Embedded:
         for place, part in enumerate(request.parts):
             if not part.values or part.modality not in searched.meta.modalities:
                 continue
-            if searched.space is None or part.modality not in searched.space.towers.names:
-                found[number, place] = ManymodalError(
-                    f"{part.modality!r} cannot be asked with raw values: this index has no encoder of it; give vectors "
-                    "or stored items"
-                )
-            else:
-                asked[part.modality].append(((number, place), part.values))
+            asked[part.modality].append(((number, place), part.values))
     for modality, given in asked.items():
-        assert searched.space is not None
         try:
-            vectors = embed_values(searched.space, modality, [value for _, values in given for value in values])
+            vectors = embed_values(searched, modality, [value for _, values in given for value in values])
             sizes = [len(values) for _, values in given]
             found |= dict(zip((key for key, _ in given), vectors.split(sizes), strict=True))
         except ManymodalError:
             for key, values in given:
                 try:
-                    found[key] = embed_values(searched.space, modality, values)
+                    found[key] = embed_values(searched, modality, values)
                 except ManymodalError as error:
                     found[key] = error
     return found
@@ -161,7 +148,8 @@ def _parts(searched: Searched, request: Request, number: int, embedded: Embedded
         stored = searched.form.stored(part.modality, part.ids) if part.ids else []
         for id, own in zip(part.ids, stored, strict=True):
             if not len(own):
-                raise ManymodalError(f"item {id!r} has no value in {part.modality!r}, so it cannot be asked with")
+                what = "label" if searched.meta.per_label(part.modality) else "item"
+                raise ManymodalError(f"{what} {id!r} has no value in {part.modality!r}, so it cannot be asked with")
         vectors = torch.cat([raw, *stored, *_given(searched.meta, part)])  # (v, d)
         parts.append(Part(part.modality, vectors, part.weight))
     calibration = searched.space and searched.space.reference.calibration
@@ -193,7 +181,7 @@ def _composed(
     numbers: Sequence[int],
     parts: Mapping[int, list[Part]],
 ) -> dict[int, Answer]:
-    """Answers to requests that differ in their query alone."""
+    """Answers to requests that differ in their query, and a little in how many they want."""
     answers: dict[int, Answer] = {}
     queries = {}
     for number in numbers:
@@ -208,30 +196,29 @@ def _composed(
         except ManymodalError as error:
             return answers | dict.fromkeys(queries, error)
         for number, found in zip(queries, lists, strict=True):
-            answers[number] = [_hit(one, parts[number]) for one in found[: requests[number].k]]
+            answers[number] = _hits(found[: requests[number].k], parts[number])
     return answers
 
 
 def _corrected(searched: Searched, request: Request, parts: list[Part], where: str | None) -> list[Hit]:
     """Hits by corrected scores: exact over all values, or over the nearest ones where the index is approximate."""
-    assert request.correct is not None
+    method, target, form = request.correct, request.target, searched.form
+    assert method is not None
+    if target == ITEM and method == MEAN_REMOVAL:
+        raise ManymodalError(f"{method} does not go with the target {ITEM!r}, of several modalities; name one of them")
     bank = None if searched.space is None else searched.space.reference.bank
-    form = searched.form
     if isinstance(form, Snapshot):
-        vectors = form.gallery(request.target)
-        query, gallery = corrected_sides(
-            vectors, request.target, parts, request.correct, bank, searched.kept[request.target]
-        )
-        (found,) = form.search(request.target, query[None], request.k, where, gallery)
-        return [_hit(one, parts) for one in found]
-    (near,) = form.search(request.target, compose(parts)[None], max(CANDIDATES, 10 * request.k), where)
-    if not near:
-        return []
-    vectors = torch.stack([one.vector for one in near])  # (c, d)
-    query, gallery = corrected_sides(vectors, request.target, parts, request.correct, bank, {})
-    scores = gallery @ query  # (c,)
-    best = scores.argsort(descending=True, stable=True)[: request.k].tolist()
-    return [_hit(near[row]._replace(score=float(scores[row])), parts) for row in best]
+        query, adjust = corrected_search(form.gallery(target), target, parts, method, bank, searched.kept[target])
+        (found,) = form.search(target, query[None], request.k, where, adjust)
+    else:
+        assert isinstance(form, Approximate)
+
+        def score(vectors: Tensor) -> Tensor:
+            query, adjust = corrected_search(vectors, target, parts, method, bank, Corrections())
+            return adjust((vectors * query).sum(dim=1))  # (v,)
+
+        (found,) = form.search(target, compose(parts)[None], max(CANDIDATES, 10 * request.k), where, score)
+    return _hits(found[: request.k], parts)
 
 
 def _fused(searched: Searched, request: Request, parts: list[Part], where: str | None) -> list[Hit]:
@@ -242,15 +229,18 @@ def _fused(searched: Searched, request: Request, parts: list[Part], where: str |
     queries = torch.stack([part.unit() for part in present])  # (parts, d)
     lists = searched.form.search(request.target, queries, max(DEEP, request.k), where)
     scores = fused_lists([[one.id for one in found] for found in lists], [part.weight for part in present])
-    nearest: dict[str, Nearest] = {}
+    nearest: dict[str, tuple[int, Nearest]] = {}
     for found in lists:
-        for one in found:
-            if one.id not in nearest or one.score > nearest[one.id].score:
-                nearest[one.id] = one
+        for rank, one in enumerate(found):
+            if one.id not in nearest or rank < nearest[one.id][0]:
+                nearest[one.id] = rank, one
     best = list(scores)[: request.k]
-    return [_hit(nearest[id]._replace(score=scores[id]), parts) for id in best]
+    return _hits([nearest[id][1]._replace(score=scores[id]) for id in best], parts)
 
 
-def _hit(one: Nearest, parts: Sequence[Part]) -> Hit:
-    value = 0 if one.shown is None else one.shown.place
-    return Hit(one.id, one.score, value, cosines(parts, one.vector), one.columns, one.shown)
+def _hits(found: Sequence[Nearest], parts: Sequence[Part]) -> list[Hit]:
+    of_parts = cosines(parts, [one.vector for one in found])
+    return [
+        Hit(one.id, one.score, 0 if one.shown is None else one.shown.place, own, one.columns, one.shown)
+        for one, own in zip(found, of_parts, strict=True)
+    ]

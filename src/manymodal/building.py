@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
+import torch
 
 from .collection import Collection
+from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import ManymodalError
-from .index.approximate import build_indexes
-from .index.layout import META, Engine, Meta, SpaceMeta
+from .index.approximate import build_indexes, vectors_of
+from .index.layout import META, Engine, Meta, SpaceMeta, column
+from .index.lookup import portions, rows_of
 from .index.records import Records, Written
 from .index.store import Store
 from .index.tuning import choose_engine, tune
@@ -59,14 +63,14 @@ def build_index(
         ManymodalError: the folder holds an index or something else, a value is broken, the disk is full.
     """
     check_free(folder, overwrite)
+    reference = None if space_folder is None else _reference(space, space_folder)
     store, rows = FeatureStore(cache), data.rows(split)
     columns = data.plain(rows[:0]).schema
     space.towers.eval()
-    meta = meta_of_space(space, columns, engine or "exact", media, recall)
-    meta = meta.model_copy(update={"space": _placed(space, folder, space_folder)})
+    meta = meta_of_space(space, columns, engine or "exact", media, recall).model_copy(update={"space": reference})
     labels, of_labels = label_records(space, data, rows, store, media)
     items = item_records(space, data, rows, of_labels, store, media)
-    return _finished(folder, meta, columns, items, labels, engine)
+    return _finished(folder, meta, columns, items, labels, engine, None if reference else space)
 
 
 def build_index_of_vectors(
@@ -98,9 +102,8 @@ def build_index_of_vectors(
         meta = meta.model_copy(update={"space": SpaceMeta(fingerprint=vectors.space)})
     if loaded is not None:
         check_same_space(loaded, vectors.space, "these vectors")
-        meta = meta.model_copy(update={"space": _placed(loaded, folder, None)})
     items, labels = records_of_vectors(vectors)
-    return _finished(folder, meta, plain_of_vectors(vectors).schema, items, labels, engine), loaded
+    return _finished(folder, meta, plain_of_vectors(vectors).schema, items, labels, engine, loaded), loaded
 
 
 def add_items(
@@ -120,8 +123,11 @@ def add_items(
             f"this table has no column of ids ({space.schema.id!r}), so its rows could not be told from those that are "
             "there; add one"
         )
+    check_same_space(space, store.meta.fingerprint, store.folder.name)
     features, rows, media = FeatureStore(cache), data.rows(split), store.meta.media
     labels, of_labels = label_records(space, data, rows, features, media)
+    names = {code: data.label_names[code] for code in set(data.labels[rows].tolist()) if code >= 0}
+    of_labels = _with_stored(store, names, of_labels)
     return store.upsert(item_records(space, data, rows, of_labels, features, media), labels)
 
 
@@ -145,8 +151,61 @@ def add_vectors(store: Store, vectors: Vectors) -> Written:
             raise ManymodalError(f"modality {m!r} has one value per {meta.modalities[m].per} in {store.folder.name}")
     if vectors.embeddings.dim != meta.d:
         raise ManymodalError(f"these vectors have d={vectors.embeddings.dim}, {store.folder.name} has d={meta.d}")
-    items, labels = records_of_vectors(vectors)
+    names = {} if vectors.embeddings.labels is None else dict(enumerate(vectors.label_names))
+    by_label = [m for m in vectors.embeddings.modalities if vectors.embeddings.per_label(m)]
+    given = vectors.embeddings.only(*by_label) if by_label else None
+    items, labels = records_of_vectors(vectors, _with_stored(store, names, given))
     return store.upsert(items, labels)
+
+
+def _with_stored(store: Store, names: Mapping[int, str], given: Embeddings | None) -> Embeddings | None:
+    """The values of labels that are added, and those that the index has of labels without any there.
+
+    Args:
+        store: of the index.
+        names: {code: label}, those that items are added of.
+        given: by code; None where no modality has one value per label.
+    """
+    by_label = {m: one for m, one in store.meta.modalities.items() if one.per == "label"}
+    if not by_label or not names:
+        return given
+    vectors, codes = {}, {}
+    for m, one in by_label.items():
+        there = given.labels[m].tolist() if given is not None and given.labels and m in given.labels else []
+        lacking = {name: code for code, name in names.items() if code not in set(there)}
+        found, of = [torch.zeros(0, store.meta.d)], list[int]()
+        for portion in portions(list(lacking)):
+            rows = rows_of(store.labels, portion, ["id", column("vectors", one.stored)])
+            own, counts = vectors_of(rows[column("vectors", one.stored)], store.meta.d)  # (v, d), (n,)
+            found.append(own)
+            of += [lacking[id] for id, n in zip(rows["id"].to_pylist(), counts.tolist(), strict=True) for _ in range(n)]
+        vectors[m], codes[m] = torch.cat(found), torch.tensor(of, dtype=torch.int64)
+    stored = Embeddings(vectors, {m: torch.full_like(own, -1) for m, own in codes.items()}, codes)
+    return stored if given is None else Embeddings.concatenate([given, stored])
+
+
+def space_of(store: Store, given: Space | Path | str | None) -> Space | None:
+    """The space that an index was made with: what is given in its place, else what it holds or names, if anything.
+
+    Raises:
+        ManymodalError: it is not there, or another one.
+    """
+    of_index, name = store.meta.space, f"the index {store.folder.name}"
+    if isinstance(given, Space):
+        space = given
+    elif given is not None:
+        space = load(given)
+    elif of_index is None or of_index.folder is None:
+        return None
+    else:
+        try:
+            space = load(store.folder / of_index.folder)
+        except ManymodalError as error:
+            raise ManymodalError(f"{name} cannot be opened with its space: {error}; or give it (--space)") from error
+    check_same_space(space, store.meta.fingerprint, name)
+    if space.dim != store.meta.d:
+        raise ManymodalError(f"{name} has d={store.meta.d}, this space has d={space.dim}; give the one that made it")
+    return space
 
 
 def check_same_space(space: Space, fingerprint: str | None, what: str) -> None:
@@ -180,20 +239,19 @@ def _ours(name: str) -> bool:
     return name.startswith(("tables-", "space-", "."))
 
 
-def _placed(space: Space, folder: Path, reference: Path | str | None) -> SpaceMeta:
-    """The space in the index folder, or the name of the folder where it lies."""
-    if reference is not None:
-        there = load(reference)
-        if space.fingerprint is None or there.fingerprint != space.fingerprint:
-            raise ManymodalError(f"{reference} holds another space than the one given; save it there first")
-        return SpaceMeta(fingerprint=there.fingerprint, folder=str(Path(reference).resolve()))
-    if space.fingerprint is None:  # never saved, or changed since: what it is called is known once it is written
-        fingerprint = save_space(space, folder / "space-new", overwrite=True)
-        space.fingerprint = fingerprint
-        (folder / "space-new").replace(folder / f"space-{fingerprint}")
-    elif not (folder / f"space-{space.fingerprint}").exists():
-        save_space(space, folder / f"space-{space.fingerprint}", overwrite=True)
-    return SpaceMeta(fingerprint=space.fingerprint, folder=f"space-{space.fingerprint}")
+def _reference(space: Space, folder: Path | str) -> SpaceMeta:
+    """The name of the folder where a space lies."""
+    there = load(folder)
+    if space.fingerprint is None or there.fingerprint != space.fingerprint:
+        raise ManymodalError(f"{folder} holds another space than the one given; save it there first")
+    return SpaceMeta(fingerprint=there.fingerprint, folder=str(Path(folder).resolve()))
+
+
+def _copied(space: Space, folder: Path) -> SpaceMeta:
+    """The space as a folder of the index, of a new name: that of an index that is being replaced stays as it is."""
+    name = f"space-{uuid4().hex[:8]}"
+    space.fingerprint = save_space(space, folder / name, overwrite=False)
+    return SpaceMeta(fingerprint=space.fingerprint, folder=name)
 
 
 def _finished(
@@ -203,16 +261,20 @@ def _finished(
     items: Iterable[Records],
     labels: Records | None,
     engine: Engine | None,
+    space: Space | None,
 ) -> Store:
-    """The tables written and, where search is to be approximate, its indexes built and set to the recall wanted."""
+    """The tables written and, where search is to be approximate, its indexes built and set to the recall wanted.
+
+    The space is copied last, where one is to be: what fails before leaves nothing of it.
+    """
 
     def finish(store: Store) -> Meta:
+        found = store.meta
         values = max((store.values(m) for m in meta.modalities), default=0)
-        if (engine or choose_engine(values)) == "exact":
-            return store.meta
-        build_indexes(store)
-        tuning = tune(store, meta.target_recall)
-        return store.meta.model_copy(update={"engine": "lancedb", "tuning": tuning})
+        if (engine or choose_engine(values)) == "lancedb":
+            build_indexes(store)
+            found = found.model_copy(update={"engine": "lancedb", "tuning": tune(store, meta.target_recall)})
+        return found if space is None else found.model_copy(update={"space": _copied(space, folder)})
 
     types = {field.name: field.type for field in columns}
     return Store.create(folder, meta, types, items, labels, finish)

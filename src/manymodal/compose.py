@@ -64,9 +64,13 @@ def compose(parts: Sequence[Part]) -> Tensor:
     return _unit(total, lambda _: f"the sum of {' and '.join(part.name for part in present)}")[0]
 
 
-def cosines(parts: Sequence[Part], vector: Tensor) -> dict[str, float]:
-    """Each present part's own cosine, unweighted, to a unit vector (d,); negative parts are keyed "-name"."""
-    return {part.name: float(part.unit() @ vector) for part in parts if len(part.vectors)}
+def cosines(parts: Sequence[Part], vectors: Sequence[Tensor]) -> list[dict[str, float]]:
+    """Each present part's own cosine, unweighted, to each of n unit vectors (d,); negative parts are keyed "-name"."""
+    present = [part for part in parts if len(part.vectors)]
+    if not present or not len(vectors):
+        return [{} for _ in vectors]
+    shares = torch.stack(list(vectors)) @ torch.stack([part.unit() for part in present]).T  # (n, parts)
+    return [dict(zip((part.name for part in present), row, strict=True)) for row in shares.tolist()]
 
 
 class Rows(NamedTuple):

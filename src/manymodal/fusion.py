@@ -72,7 +72,8 @@ def _places(scores: Tensor, column: Tensor, things: int) -> Tensor:
 def fused_lists(lists: Sequence[Sequence[str]], weights: Sequence[float], k: int = 60) -> dict[str, float]:
     """Reciprocal rank fusion of lists of ids, each best first: {id: score}, best first, equal scores by id.
 
-    The score is that of `reciprocal_rank_scores`, but for what a list does not reach, which adds nothing there.
+    The score is that of `reciprocal_rank_scores`, but for what a list does not reach, which adds nothing there, and for
+    equals, which take the places that the list gives them.
 
     Args:
         lists: of each part, the ids that it finds.

@@ -20,7 +20,7 @@ from .encoders.store import FeatureStore
 from .errors import ManymodalError
 from .folder import OWN_COLUMNS
 from .index.layout import OWN, ColumnMeta, Engine, IndexedCell, Meta, ModalityMeta, stored_names, words_of
-from .index.records import Records, Shown
+from .index.records import ITEM, Records, Shown
 from .index.records import Values as Indexed
 from .keeping import kept
 from .preparing import embed_packed, prepare_values
@@ -37,7 +37,7 @@ PORTION = 2048  # items that are embedded, held and written at a time; their med
 def meta_of_space(space: Space, columns: Any, engine: Engine, media: bool, target_recall: float) -> Meta:
     """What `index.json` says of an index of a collection; `columns` is the Arrow schema of its plain columns."""
     modalities = {}
-    stored = stored_names(space.schema.modalities)
+    stored = stored_names(space.schema.modalities, [ITEM])
     for name, modality in space.schema.modalities.items():
         cells = space.towers[name].encoder.settings().get("columns", {}) if modality.kind == "table" else {}
         modalities[name] = ModalityMeta(
@@ -53,7 +53,7 @@ def meta_of_space(space: Space, columns: Any, engine: Engine, media: bool, targe
 def meta_of_vectors(given: Vectors, engine: Engine, target_recall: float) -> Meta:
     """What `index.json` says of an index of vectors that any program made."""
     names = given.embeddings.modalities
-    stored = stored_names(names)
+    stored = stored_names(names, [ITEM])
     modalities = {
         m: ModalityMeta(stored=stored[m], per="label" if given.embeddings.per_label(m) else "item") for m in names
     }
@@ -158,14 +158,20 @@ def _composed(values: Mapping[str, Indexed], labels: Tensor, of_labels: Embeddin
 # -- vectors of any program ----------------------------------------------------------------------------------------
 
 
-def records_of_vectors(given: Vectors) -> tuple[list[Records], Records | None]:
-    """All items of a folder of vectors, `PORTION` at a time; and its labels, where modalities are per label."""
+def records_of_vectors(given: Vectors, known: Embeddings | None = None) -> tuple[list[Records], Records | None]:
+    """All items of a folder of vectors, `PORTION` at a time; and its labels, where modalities are per label.
+
+    Args:
+        given: the vectors.
+        known: the values of labels that items are composed with; None: those given.
+    """
     embeddings = given.embeddings
     numbers = torch.tensor(sorted(given.ids), dtype=torch.int64)  # (n,)
     label_of = _label_of_items(embeddings, numbers)  # (n,)
     names = [m for m in embeddings.modalities if not embeddings.per_label(m)]
     by_label = [m for m in embeddings.modalities if embeddings.per_label(m)]
     of_labels = embeddings.only(*by_label) if by_label else None
+    known = of_labels if known is None else known
     columns = plain_of_vectors(given)
     found = []
     with bar("indexing", len(numbers)) as advance:
@@ -179,7 +185,7 @@ def records_of_vectors(given: Vectors) -> tuple[list[Records], Records | None]:
                     [given.label_names[code] if code >= 0 else None for code in labels.tolist()],
                     columns.slice(start, PORTION),
                     values,
-                    _composed(values, labels, of_labels, embeddings.dim),
+                    _composed(values, labels, known, embeddings.dim),
                 )
             )
             advance(len(portion), "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from .answering import Searched
 from .index.layout import IndexedCell
 from .words import counted
 
 if TYPE_CHECKING:
     from .search_index import Index
+    from .searched import Searched
 
 
 @dataclass(frozen=True)

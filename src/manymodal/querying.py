@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from .calibration import Calibration
 from .centring import centred, means
 from .collection import Collection, Schema
-from .compose import Part, compose, compose_items, cosines, rows_of
+from .compose import SMALLEST_NORM, Part, compose, compose_items, cosines, rows_of
 from .embeddings import Embeddings
 from .encoders.store import FeatureStore
 from .errors import BadValue, ManymodalError
 from .evaluation.sides import CORRECTIONS, MEAN_REMOVAL
-from .hubness import Correction, corrected, fit_correction
+from .hubness import Correction, fit_correction
 from .index import exact
-from .index.exact import Hit
+from .index.exact import AS_THEY_ARE, Adjustment, Hit
 from .preparing import embed_packed, pack
 from .towers import Towers
 
-Corrections = dict[tuple[str, tuple[tuple[str, float], ...]], Correction]  # {(method, weights of the parts): ...}
+Fitted = TypeVar("Fitted")
 
+KEPT = 16  # corrections of one gallery; every position of a slider makes another
+PORTION = 2**13  # rows whose mean is removed at a time
 WITHOUT = -0.5  # weight of what a hit should not be like, unless said
 
 
@@ -90,6 +94,23 @@ def as_values(given: Any, kind: str) -> Sequence[Any]:
     return given
 
 
+class Corrections:
+    """What was estimated of one gallery, for the next query that needs it: the `KEPT` that were asked for last."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+
+    def of(self, key: Hashable, fit: Callable[[], Fitted]) -> Fitted:
+        """What was found under this key before, or what `fit` finds now."""
+        with self._lock:
+            found: Fitted = self._found.pop(key) if key in self._found else fit()
+            self._found[key] = found
+            if len(self._found) > KEPT:
+                del self._found[next(iter(self._found))]
+            return found
+
+
 class Gallery(NamedTuple):
     """What is searched.
 
@@ -111,11 +132,14 @@ def calibrated_parts(parts: Sequence[Part], target: Sequence[str], calibration: 
 
     What hits should be without keeps its weight, and so does the only part that is asked with.
     """
-    asked = [part.modality for part in parts if part.weight > 0]
+    asked = [part.modality for part in parts if part.weight > 0 and len(part.vectors)]
     if len(asked) < 2:
         return list(parts)
     worth = calibration.of(asked, target)
-    return [replace(part, weight=part.weight * worth[part.modality]) if part.weight > 0 else part for part in parts]
+    return [
+        replace(part, weight=part.weight * worth[part.modality]) if part.weight > 0 and len(part.vectors) else part
+        for part in parts
+    ]
 
 
 def kept_bank(bank: Embeddings | None, methods: str) -> Embeddings:
@@ -132,15 +156,15 @@ def kept_bank(bank: Embeddings | None, methods: str) -> Embeddings:
     return bank
 
 
-def corrected_sides(
+def corrected_search(
     vectors: Tensor,
     target: str,
     parts: Sequence[Part],
     method: str,
     bank: Embeddings | None,
     kept: Corrections,
-) -> tuple[Tensor, Tensor]:
-    """The composed query (d',) and the gallery (m, d') whose dot products are the corrected scores.
+) -> tuple[Tensor, Adjustment]:
+    """The composed query (d,), and what makes corrected scores of its similarities to the gallery.
 
     Args:
         vectors: (m, d) the target's values.
@@ -148,7 +172,7 @@ def corrected_sides(
         parts: of the query.
         method: one of `CORRECTIONS`.
         bank: embeddings of train items.
-        kept: corrections of these vectors that were estimated before; new ones are put there.
+        kept: corrections of these vectors that were estimated before; new ones are put there, and the oldest go.
 
     Raises:
         ManymodalError: an unknown method, or a bank that says nothing of the query.
@@ -157,23 +181,44 @@ def corrected_sides(
         raise ManymodalError(f"correction {method!r}; allowed are {', '.join(CORRECTIONS)}")
     bank = kept_bank(bank, method)
     if method == MEAN_REMOVAL:
-        mean = means(bank)
-        lacking = {target, *(part.modality for part in parts)} - set(mean)
-        if lacking:
-            raise ManymodalError(f"{method}: no train item that was kept has a value in {', '.join(sorted(lacking))}")
-        parts = [replace(part, vectors=centred(part.vectors, mean[part.modality])) for part in parts]
-        return compose(parts), centred(vectors, mean[target])
+        return _mean_removed(vectors, target, parts, means(bank), kept)
     asked = {part.modality: part.weight for part in parts if part.weight > 0 and len(part.vectors)}
     if not asked:
         raise ManymodalError(f"{method} needs a part of positive weight: its bank is asked the same way as the query")
-    key = method, tuple(asked.items())
-    if key not in kept:
-        of_bank = compose_items(bank, list(asked), asked)
+    shares = {name: round(weight / sum(asked.values()), 6) for name, weight in asked.items()}
+
+    def fit() -> Correction:
+        of_bank = compose_items(bank, list(shares), shares)
         if not len(of_bank.vectors):
             raise ManymodalError(f"{method}: no train item that was kept has all of {', '.join(asked)}; leave one out")
-        kept[key] = fit_correction(method, of_bank.vectors, vectors)
-    queries, vectors = corrected(kept[key], compose(parts)[None], vectors)
-    return queries[0], vectors
+        return fit_correction(method, of_bank.vectors, vectors)
+
+    correction = kept.of((method, *sorted(shares.items())), fit)
+    query = compose(parts)
+    if correction.hubs is not None and len(vectors) and not correction.hubs[(vectors @ query).argmax()]:
+        return query, AS_THEY_ARE
+    return query, Adjustment(bias=correction.bias)
+
+
+def _mean_removed(
+    vectors: Tensor, target: str, parts: Sequence[Part], mean: Mapping[str, Tensor], kept: Corrections
+) -> tuple[Tensor, Adjustment]:
+    """The same without what all values of a modality have in common: q . (v - mean) / |v - mean|.
+
+    A value that is its modality's mean has nothing left, and scores 0.
+    """
+    lacking = {target, *(part.modality for part in parts)} - set(mean)
+    if lacking:
+        raise ManymodalError(f"{MEAN_REMOVAL}: no train item that was kept has a value in {', '.join(sorted(lacking))}")
+
+    def fit() -> Tensor:
+        norms = [(part - mean[target]).norm(dim=1) for part in vectors.split(PORTION)]
+        rest = torch.cat([torch.zeros(0), *norms])  # (m,)
+        return torch.where(rest < SMALLEST_NORM, 0.0, 1 / rest)
+
+    scale = kept.of((MEAN_REMOVAL,), fit)  # (m,)
+    query = compose([replace(part, vectors=centred(part.vectors, mean[part.modality])) for part in parts])
+    return query, Adjustment(scale, scale * (query @ mean[target]))
 
 
 def search_gallery(
@@ -188,13 +233,14 @@ def search_gallery(
     vectors, items, labels = rows_of(gallery.embeddings, gallery.target)
     by_label = gallery.embeddings.per_label(gallery.target) and labels is not None
     owners = labels if by_label and labels is not None else items  # (m,)
-    query, searched = (
-        (compose(parts), vectors)
+    query, adjust = (
+        (compose(parts), AS_THEY_ARE)
         if correct is None
-        else corrected_sides(vectors, gallery.target, parts, correct, bank, gallery.corrections)
+        else corrected_search(vectors, gallery.target, parts, correct, bank, gallery.corrections)
     )
+    found = exact.search(vectors, owners, query, k, adjust=adjust)
     hits = []
-    for owner, row, score in exact.search(searched, owners, query, k):
+    for (owner, row, score), own in zip(found, cosines(parts, [vectors[one.row] for one in found]), strict=True):
         id, columns = (data.label_names[owner], {}) if by_label else (data.ids[owner], data.columns(owner))
-        hits.append(Hit(id, score, int(gallery.ordinals[row]), cosines(parts, vectors[row]), columns))
+        hits.append(Hit(id, score, int(gallery.ordinals[row]), own, columns))
     return hits

@@ -50,7 +50,7 @@ class Request:
             own weights alone.
 
     Raises:
-        ManymodalError: no part, k below 1, a weight that is not finite, or another fusion.
+        ManymodalError: no part, one twice, k below 1, a weight that is not finite, or another fusion.
     """
 
     parts: Sequence[QueryPart]
@@ -68,6 +68,9 @@ class Request:
             raise ManymodalError(f"k={self.k}: a search returns at least one item; use k of 1 or more")
         if self.fusion not in get_args(Fusion):
             raise ManymodalError(f"fusion={self.fusion!r}; allowed are {', '.join(get_args(Fusion))}")
+        if len(self.parts) > len({(part.modality, part.weight < 0) for part in self.parts}):
+            names = ", ".join(part.modality for part in self.parts)
+            raise ManymodalError(f"parts {names}: one is given twice; give several values in one part")
         for part in self.parts:
             if not math.isfinite(part.weight):
                 raise ManymodalError(f"weight {part.weight} of {part.modality!r} is not a finite number")

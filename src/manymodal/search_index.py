@@ -10,30 +10,30 @@ from typing import Any
 
 from torch import Tensor
 
-from .answering import Answer, Searched, answer, embed_values, parts_of
-from .building import add_items, add_vectors, build_index, build_index_of_vectors, check_same_space
+from .answering import Answer, answer, embed_values, parts_of
+from .building import add_items, add_vectors, build_index, build_index_of_vectors, space_of
 from .collection import Collection
 from .compose import compose
 from .errors import ManymodalError
 from .evaluation.sides import CORRECTIONS
-from .index.approximate import Approximate
 from .index.exact import Hit
 from .index.items import Item, item_of, items_where, media_of
 from .index.layout import Engine, Meta
 from .index.records import ITEM, Removed, Version, Written
-from .index.snapshot import Snapshot
-from .index.store import Store, View, key_of
+from .index.store import Store, key_of
+from .index.tuning import notes
 from .index.where import columns_of, compile_where
-from .overview import IndexedModality, modalities_of
+from .overview import IndexedModality
 from .requests import QueryPart, Request, as_parts
-from .space import Space, load
+from .searched import Searched
+from .space import Space
 from .vectors import Vectors
 
 
 class Index:
     """The items of a collection, kept to be searched. Made by `Index.build` or `Index.open`.
 
-    It answers from one version, which `refresh` changes; safe to use from several threads.
+    It answers from one version, which `refresh` changes in one step; safe to use from several threads.
 
     Args:
         store: its tables.
@@ -42,10 +42,8 @@ class Index:
     """
 
     def __init__(self, store: Store, space: Space | None, version: int | None = None) -> None:
-        self.space, self._pinned, self._lock = space, version, threading.Lock()
-        if space is not None:
-            space.towers.eval()
-        self._take(store, store.view(version))
+        self._pinned, self._lock = version, threading.Lock()
+        self._state = Searched.of(store, space, version)
 
     # -- making and opening ----------------------------------------------------------------------------------------
 
@@ -71,49 +69,47 @@ class Index:
         Raises:
             ManymodalError: not an index, a damaged one, a version that is gone, or another space.
         """
-        folder = Path(folder)
-        store = Store.open(folder)
-        of_index = store.meta.space
-        if isinstance(space, Path | str):
-            space = load(space)
-        elif space is None and of_index is not None and of_index.folder is not None:
-            space = load(folder / of_index.folder)
-        if space is not None:
-            check_same_space(space, None if of_index is None else of_index.fingerprint, f"the index {folder.name}")
-        return cls(store, space, version)
+        store = Store.open(Path(folder))
+        return cls(store, space_of(store, space), version)
 
     def refresh(self) -> bool:
-        """Take the newest version, if there is another than the one that answers now."""
+        """Take the newest version, if there is another than the one that answers now; of an index made anew its space.
+
+        Raises:
+            ManymodalError: the space that an index was made anew with is not there; what was open still answers.
+        """
         with self._lock:
             if self._pinned is not None:
                 return False
-            store = self._store.current()
-            if store is self._store and key_of(store.versions) == self._view.key:
+            now = self._state
+            store = now.store.current()
+            if store is now.store and key_of(store.versions) == now.view.key:
                 return False
-            self._take(store, store.view())
+            same = store.meta.fingerprint == now.meta.fingerprint
+            self._state = Searched.of(store, space_of(store, now.space if same else None))
             return True
-
-    def _take(self, store: Store, view: View) -> None:
-        self._store, self._view = store, view
-        form = Snapshot.of(view) if store.meta.engine == "exact" else Approximate(view)
-        self._searched = Searched(store.meta, form, self.space)  # in one step: what answers is of one version
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
         """The folder's, without its ending."""
-        return self._store.folder.name.removesuffix(".index")
+        return self._state.store.folder.name.removesuffix(".index")
 
     @property
     def version(self) -> int:
         """Of the state that answers."""
-        return self._view.version
+        return self._state.view.version
 
     @property
     def engine(self) -> Engine:
         """Which form finds."""
         return self._meta.engine
+
+    @property
+    def space(self) -> Space | None:
+        """What encodes queries; None where only vectors and stored items can be asked with."""
+        return self._state.space
 
     @property
     def d(self) -> int:
@@ -123,22 +119,29 @@ class Index:
     @property
     def fingerprint(self) -> str | None:
         """Of the space that made the vectors; None where nobody said."""
-        return None if self._meta.space is None else self._meta.space.fingerprint
+        return self._meta.fingerprint
 
     @property
     def items(self) -> int:
         """How many there are."""
-        return int(self._view.items.count_rows())
+        return self._state.items
 
     @property
     def calibrated(self) -> bool:
         """Whether parts of a query can be weighed by what each is worth."""
-        return self.space is not None and self.space.reference.calibration is not None
+        space = self.space
+        return space is not None and space.reference.calibration is not None
+
+    @property
+    def notes(self) -> list[str]:
+        """Where approximate search falls short of the recall that it was to reach, in words."""
+        return notes(self._meta.tuning, self._meta.target_recall)
 
     @property
     def corrections(self) -> tuple[str, ...]:
         """What can be corrected for: it takes embeddings of train items, which a fitted space keeps."""
-        return tuple(CORRECTIONS) if self.space is not None and self.space.reference.bank is not None else ()
+        space = self.space
+        return tuple(CORRECTIONS) if space is not None and space.reference.bank is not None else ()
 
     @property
     def columns(self) -> dict[str, str]:
@@ -148,11 +151,11 @@ class Index:
     @property
     def modalities(self) -> dict[str, IndexedModality]:
         """By name."""
-        return modalities_of(self._searched)
+        return self._state.modalities
 
     @property
     def _meta(self) -> Meta:
-        return self._searched.meta
+        return self._state.meta
 
     # -- finding ---------------------------------------------------------------------------------------------------
 
@@ -193,7 +196,7 @@ class Index:
 
     def search_many(self, requests: Sequence[Request]) -> list[Answer]:
         """The hits of each request, or what is wrong with it: one pass through each encoder, one scan a target."""
-        return answer(self._searched, requests)
+        return answer(self._state, requests)
 
     def embed(self, modality: str, values: Sequence[Any]) -> Tensor:
         """(n, d) unit vectors of raw values.
@@ -201,10 +204,7 @@ class Index:
         Raises:
             ManymodalError: the index has no encoder of that modality, or a value cannot be read.
         """
-        if self.space is None or modality not in self.space.towers.names:
-            known = ", ".join(self.space.towers.names) if self.space else "none"
-            raise ManymodalError(f"no encoder of {modality!r} here; there are {known}")
-        return embed_values(self.space, modality, values)
+        return embed_values(self._state, modality, values)
 
     def classify(
         self, parts: Sequence[QueryPart], modality: str, classes: Sequence[Any], calibrated: bool = True
@@ -222,8 +222,9 @@ class Index:
         """
         if not classes:
             raise ManymodalError("no classes; give at least one")
-        query = compose(parts_of(self._searched, Request(parts, modality, calibrated=calibrated)))
-        similarities = self.embed(modality, classes) @ query  # (classes,)
+        searched = self._state
+        query = compose(parts_of(searched, Request(parts, modality, calibrated=calibrated)))
+        similarities = embed_values(searched, modality, classes) @ query  # (classes,)
         order = similarities.argsort(descending=True, stable=True)
         return [(int(place), float(similarities[place])) for place in order]
 
@@ -233,11 +234,17 @@ class Index:
         Raises:
             ManymodalError: there is none.
         """
-        return item_of(self._view, id)
+        return item_of(self._state.view, id)
 
     def list_items(self, where: str | None = None, limit: int = 20, offset: int = 0) -> tuple[list[Item], int]:
-        """A page of the items that meet a condition, in the order of the table; and how many there are in all."""
-        return items_where(self._view, where and compile_where(where, columns_of(self._meta)), limit, offset)
+        """A page of the items that meet a condition, in the order of the table; and how many there are in all.
+
+        Raises:
+            ManymodalError: a condition that is none, a limit or offset below 0.
+        """
+        view = self._state.view
+        condition = None if where is None else compile_where(where, columns_of(view.meta))
+        return items_where(view, condition, limit, offset)
 
     def media(self, id: str, modality: str, place: int = 0) -> tuple[bytes, str]:
         """What is kept of a value to be seen or heard, and its media type; of labels, `id` is the label.
@@ -245,9 +252,10 @@ class Index:
         Raises:
             ManymodalError: there is no such item or value, or nothing is kept of it.
         """
-        if modality not in self._meta.modalities:
-            raise ManymodalError(f"no modality {modality!r}; there are {', '.join(self._meta.modalities)}")
-        return media_of(self._view, id, modality, place)
+        view = self._state.view
+        if modality not in view.meta.modalities:
+            raise ManymodalError(f"no modality {modality!r}; there are {', '.join(view.meta.modalities)}")
+        return media_of(view, id, modality, place)
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -262,7 +270,8 @@ class Index:
         Raises:
             ManymodalError: no ids, no space, a column of another type, a broken value, the disk is full.
         """
-        done = add_items(self._store, data, self.space, split, cache)
+        state = self._state
+        done = add_items(state.store, data, state.space, split, cache)
         self.refresh()
         return done
 
@@ -272,7 +281,7 @@ class Index:
         Raises:
             ManymodalError: of another space, of other modalities or another d, the disk is full.
         """
-        done = add_vectors(self._store, vectors)
+        done = add_vectors(self._state.store, vectors)
         self.refresh()
         return done
 
@@ -282,15 +291,15 @@ class Index:
         Raises:
             ManymodalError: the disk is full or read-only.
         """
-        done = self._store.delete(ids)
+        done = self._state.store.delete(ids)
         self.refresh()
         return done
 
     def compact(self, older_than: timedelta = timedelta(days=7)) -> None:
         """Merge what many writes left, and drop versions that are older than that; searches go on meanwhile."""
-        self._store.compact(older_than)
+        self._state.store.compact(older_than)
         self.refresh()
 
     def versions(self) -> list[Version]:
         """States that can still be searched, oldest first."""
-        return self._store.history()
+        return self._state.store.history()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,9 @@ from .embeddings import Embeddings
 from .errors import ManymodalError
 from .evaluation.names import Names, Shown
 from .vectors import Vectors
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 160  # of a thumbnail, in pixels
 LONGEST = 300  # characters of a text
@@ -95,16 +99,36 @@ def _vector(value: np.ndarray[Any, Any]) -> Shown:
 
 
 def _series(value: np.ndarray[Any, Any]) -> Shown:
-    """Its channels over time, as grey levels."""
-    from PIL import Image
+    """The path of a pen as it was drawn; any other as its channels over time, in grey levels."""
+    from PIL import Image, ImageDraw
 
+    said = f"{len(value)} steps of {value.shape[1]} channels"
+    if is_path(value):
+        sheet = Image.new("L", (SIDE, SIDE), 255)
+        pen = ImageDraw.Draw(sheet)
+        for before, (x, y, drawing) in pairwise(value):
+            if drawing:
+                pen.line((*(before[:2] * SIDE), x * SIDE, y * SIDE), fill=0, width=SIDE // 40)
+        return Shown(said, _png(sheet))
     levels = np.asarray(value, dtype=np.float32).T[::-1]  # (channels, time), the first channel at the bottom
     low, high = float(levels.min(initial=0)), float(levels.max(initial=1))
     grey = ((levels - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
     picture = Image.fromarray(grey).resize((SIDE, SIDE // 2))
+    return Shown(said, _png(picture))
+
+
+def is_path(series: np.ndarray[Any, Any]) -> bool:
+    """Whether a series is the path of a pen: x and y in the unit square (y down), and whether the pen came drawing."""
+    if series.shape[1] != 3 or len(series) < 2:
+        return False
+    places, drawing = series[:, :2], series[:, 2]  # (t, 2), (t,)
+    return bool(((places >= 0) & (places <= 1)).all() and np.isin(drawing, (0, 1)).all() and drawing.any())
+
+
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
-    return Shown(f"{len(value)} steps of {levels.shape[0]} channels", file.getvalue())
+    return file.getvalue()
 
 
 _WAYS: dict[Kind, Callable[[Any], Shown]] = {

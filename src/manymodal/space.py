@@ -22,7 +22,7 @@ from .measuring import measure_space
 from .objectives import make_objective
 from .preparing import choose_encoder, embed, prepare, prepare_with_ordinals
 from .processes import ONE, Processes
-from .querying import Gallery, calibrated_parts, query_parts, search_gallery
+from .querying import Corrections, Gallery, calibrated_parts, query_parts, search_gallery
 from .saving import load_space, save_space
 from .towers import Tower, Towers
 from .training import History, TrainSettings
@@ -273,7 +273,7 @@ class Space:
         key = f"{target}/{split or 'all'}"
         if key not in galleries:
             embeddings, ordinals = self.encode_with_ordinals(data, split, [target], cache)
-            galleries[key] = Gallery(embeddings, target, ordinals[target], {})
+            galleries[key] = Gallery(embeddings, target, ordinals[target], Corrections())
         return search_gallery(galleries[key], parts, data, k, correct, self.reference.bank)
 
     def save(self, folder: str | Path, overwrite: bool = True) -> None:

@@ -210,6 +210,19 @@ def test_a_key_is_asked_for_once_and_media_load_with_it(context):
         assert visit.page.get_by_role("dialog").count() == 0
 
 
+def test_a_key_that_no_browser_can_send_is_not_taken(context):
+    with serving(FakeServer(key="open sesame").app) as url:
+        visit = Visit(context, url)
+        visit.page.goto(url)
+        key = visit.page.get_by_role("textbox", name="Key")
+        key.fill("ouvre-toi sésame 🔑")
+        visit.page.keyboard.press("Enter")
+        assert visit.page.evaluate("document.querySelector('dialog input').validity.patternMismatch")
+        key.fill("open sesame")
+        visit.page.keyboard.press("Enter")
+        visit.tiles().first.wait_for()
+
+
 def test_no_key_given_is_said(context):
     with serving(FakeServer(key="open sesame").app) as url:
         visit = Visit(context, url)

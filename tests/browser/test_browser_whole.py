@@ -5,7 +5,7 @@ from fake_server import serving
 from visits import Visit
 
 import real_index
-from manymodal.server import create_app
+from manymodal.server import ServerSettings, create_app
 
 FOUND = ".tile:not(.skeleton)"
 
@@ -40,6 +40,16 @@ def test_a_link_restores_a_search_with_a_filter(visit: Visit):
     link = visit.page.evaluate("location.hash")
     visit.open(link)
     assert visit.tiles().count() == 9
+
+
+def test_behind_a_prefix_the_page_is_whole(context, tmp_path_factory):
+    app = create_app(real_index.build(tmp_path_factory.mktemp("prefixed")), ServerSettings(root_path="/pets"))
+    with serving(app) as url:
+        visit = Visit(context, f"{url}pets/").open()  # a proxy that leaves the prefix; one that takes it away: the next
+        visit.say("a cat in 2004")
+        assert visit.tiles().count() == 24 and visit.faults == []
+        assert Visit(context, url).open().tiles().count() > 0
+        assert {each for each in visit.addresses if not each.startswith((f"{url}pets/", "about:"))} == set()
 
 
 def test_script_in_ids_and_texts_is_shown_and_does_not_run(visit: Visit):

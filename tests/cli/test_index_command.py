@@ -64,6 +64,11 @@ def test_hits_are_shown_as_a_table(world):
     assert ran.code == 0 and "~ captions" in ran.out and "year" in ran.out
 
 
+def test_nothing_found_is_said(world):
+    ran = run("search", world[2], "--query", "captions=a red disc", "--target", "photo", "--where", "year > 3000")
+    assert ran.code == 0 and ran.out.strip() == "nothing found"
+
+
 def test_items_come_and_go(world, tmp_path):
     space, table, _ = world
     own = tmp_path / "own.index"
@@ -73,7 +78,7 @@ def test_items_come_and_go(world, tmp_path):
     assert ran.code == 0 and "2 items added, 1 replaced" in ran.out, ran.err
     (tmp_path / "ids.txt").write_text("a3\nzz\n\n", encoding="utf-8")
     ran = run("remove", own, "--ids", tmp_path / "ids.txt", "--id", "a4")
-    assert ran.code == 0 and "2 items removed" in ran.out and "1 id not there: zz" in ran.err
+    assert ran.code == 0 and "2 items removed" in ran.out and "1 id not there: 'zz'" in ran.err
     version = int(ran.out.split()[-1])
     ran = run("search", own, "--query", "captions=red", "--target", "captions", "-k", 99, "--json")
     assert not {"a3", "a4"} & {hit["id"] for hit in json.loads(ran.out)}
@@ -112,7 +117,15 @@ def test_vectors_of_any_program(world, tmp_path):
         (["search", "INDEX", "TABLE", "--query", "captions=x", "--target", "photo"], "leave the table"),
         (["search", "SPACE", "--query", "captions=x", "--target", "photo"], "not an index"),
         (["search", "SPACE", "TABLE", "--query", "captions=x", "--target", "photo", "--where", "a=1"], "for an index"),
-        (["search", "INDEX", "--query", "captions=x"], "no target"),
+        (["search", "INDEX", "--query", "captions=x"], "no target; --target NAME says where to search: photo"),
+        (["search", "SPACE", "TABLE", "--query", "captions=x"], "no target; --target NAME says where to search: photo"),
+        (["search", "nowhere", "--query", "captions=x", "--target", "photo", "--where", "a=1"], "is not there"),
+        (["index", "TABLE", "SPACE", "--out", "x"], "the space comes first"),
+        (["add", "TABLE", "INDEX"], "is an index, which comes first"),
+        (["remove", "INDEX", "--ids", "nowhere.txt"], "cannot read nowhere.txt: No such file"),
+        (["remove", "INDEX", "--ids", "TABLE"], "is not a text file"),
+        (["serve", "INDEX", "--key-file", "nowhere.txt"], "cannot read nowhere.txt: No such file"),
+        (["serve", "INDEX", "--cors", "*"], "scheme and host alone"),
         (["search", "INDEX", "--target", "photo"], "the query is empty"),
         (["search", "INDEX", "--query", "captions=x", "--target", "photo", "--weight", "speech=2"], "no part of"),
         (["search", "INDEX", "--query", "captions=x", "--target", "photo", "--where", "year >"], "cannot be read"),

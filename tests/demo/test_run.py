@@ -11,6 +11,7 @@ def test_it_leaves_a_collection_a_space_a_report_and_pictures(tmp_path):
     ran = samples.run("demo", "--out", out, "--limit", 400, "--epochs", 1)
     assert ran.code == 0, ran.err
     assert "400 characters in 7 modalities" in ran.out and 'a drawn arrow and "double"' in ran.out
+    assert f"manymodal demo --serve --out {out} " in ran.out  # how to open the page
     report = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
     assert (["serif"], ["sans"]) in [(one["query"], one["target"]) for one in report["directions"]]
     for picture in (out / "searches.png", out / "report" / "heatmap.png"):

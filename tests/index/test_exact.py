@@ -54,5 +54,4 @@ def test_a_hit_as_json_has_it():
         ("value", 0),
         ("parts", {"photo": 0.5, "-caption": 0.1}),
         ("columns", {"name": "Tom"}),
-        ("shown", None),
     ]

@@ -13,6 +13,7 @@ import torch
 import nearest_cases as cases
 from manymodal.errors import ManymodalError
 from manymodal.index import snapshot
+from manymodal.index.exact import Adjustment
 from manymodal.index.records import ITEM, Shown
 from manymodal.index.snapshot import Snapshot
 from manymodal.index.store import Store
@@ -101,11 +102,11 @@ def test_own_vectors_of_items_and_labels(tmp_path):
             index.stored(modality, [id])
 
 
-def test_another_gallery_is_searched_in_place_of_the_stored_one(tmp_path):
+def test_scores_are_adjusted_row_by_row(tmp_path):
     index = Snapshot.of(cases.store(tmp_path / "x", cases.records(IDS)).view())
-    bias = torch.zeros(index.sizes("a")[1], 1)
-    bias[5] = 100
-    (hits,) = index.search("a", torch.ones(1, cases.D + 1), 3, gallery=torch.cat([index.gallery("a"), bias], dim=1))
+    bias = torch.zeros(index.sizes("a")[1])
+    bias[5] = -100
+    (hits,) = index.search("a", torch.ones(1, cases.D), 3, adjust=Adjustment(bias=bias))
     assert torch.equal(hits[0].vector, index.gallery("a")[5]) and hits[0].score > 90
 
 

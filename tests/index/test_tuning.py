@@ -42,13 +42,14 @@ def measured(store, target, modality, settings, queries, k):
 
 def test_more_partitions_are_looked_into_where_recall_is_low(store, monkeypatch):
     monkeypatch.setattr(tuning, "LADDER", ((1, 3), (8, 3), (64, 10)))
-    low = tune(store, target_recall=0.1, queries=16)
+    low = tune(store, target_recall=-1.0, queries=16)  # any will do, however few queries there are
     high = tune(store, target_recall=0.97, queries=16)
     assert set(low) == set(high) == {"a", "b", ITEM}  # labels are compared whole
     for target in high:
         assert set(high[target].recall) == set(high[target].filtered) == {"a", "b", "kind"}
         assert low[target].nprobes == 1 < high[target].nprobes
-        assert min(low[target].recall.values()) < 0.9 and min(high[target].recall.values()) >= 0.97
+        assert min(low[target].recall.values()) < 0.9
+        assert min([*high[target].recall.values(), *high[target].filtered.values()]) >= 0.97
     assert notes(high, 0.97) == []
 
 
@@ -61,11 +62,12 @@ def test_the_figure_is_what_other_queries_find_too(store, monkeypatch):
 
 
 def test_it_is_said_where_no_setting_reaches_the_target(store, monkeypatch):
-    monkeypatch.setattr(tuning, "LADDER", ((1, 1), (3, 1), (2, 1)))
+    monkeypatch.setattr(tuning, "LADDER", ((1, 1), (12, 1), (2, 1)))
     found = tune(store, target_recall=0.999, queries=16)
-    assert {one.nprobes for one in found.values()} == {3}  # the best of them
+    assert {one.nprobes for one in found.values()} == {12}  # the best of them
     told = notes(found, 0.999)
-    assert len(told) == sum(recall < 0.999 for one in found.values() for recall in one.recall.values()) >= 4
+    measured = [recall for one in found.values() for recall in (*one.recall.values(), *one.filtered.values())]
+    assert len(told) == sum(recall < 0.999 for recall in measured) >= 4
     assert any(line.startswith("b -> a: recall@10 is 0.") and "0.999" in line for line in told)
 
 

@@ -112,7 +112,7 @@ class FakeIndex:
                 owners[row],
                 float(vectors[row] @ query),
                 0,
-                cosines(parts, vectors[row]),
+                cosines(parts, [vectors[row]])[0],
                 self._columns(row),
                 None if request.target == "item" else self._shown(request.target, row),
             )

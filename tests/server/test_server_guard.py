@@ -64,7 +64,20 @@ def test_keys_are_not_shown():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"keys": ("",)}, {"keys": (" ",)}, {"origins": ("*",)}, {"origins": ("https://a/b",)}, {"root_path": "a"}]
+    "wrong",
+    [
+        {"keys": ("",)},
+        {"keys": (" ",)},
+        {"keys": ("one ",)},
+        {"keys": ("clé",)},
+        {"hosts": ("https://a",)},
+        {"origins": ("*",)},
+        {"origins": ("https://a/b",)},
+        {"root_path": "a"},
+        {"per_minute": 0},
+        {"waiting": 0},
+        {"request_seconds": float("nan")},
+    ],
 )
 def test_settings_that_would_open_or_close_the_service_are_refused(wrong):
     with pytest.raises(ManymodalError):
@@ -122,7 +135,10 @@ def test_behind_a_prefix_everything_is_found_and_guarded_alike():
             assert (await ask.get(prefix + "/live")).status_code == 200
             assert refused(await ask.get(prefix + "/index"), 401)
             assert (await ask.get(prefix + "/index", headers=key("Bearer one"))).status_code == 200
-        assert (await ask.get("/pets/docs")).status_code == 200
+            for path in ("/", "/page/app.js", "/docs", "/docs/start.js", "/docs/swagger-ui.css"):
+                assert (await ask.get(prefix + path)).status_code == 200, prefix + path
+        bare = await ask.get("/pets")  # where the page's relative addresses would lead out of the prefix
+        assert bare.status_code == 307 and bare.headers["location"] == "/pets/"
         assert (await ask.get("/openapi.json")).json()["servers"] == [{"url": "/pets"}]
         assert refused(await ask.get("/petsindex"), 401)
         assert (await ask.get("/petsindex", headers=key("Bearer one"))).status_code == 404
@@ -130,8 +146,34 @@ def test_behind_a_prefix_everything_is_found_and_guarded_alike():
     run(steps, ServerSettings(keys=("one",), root_path="/pets"))
 
 
-@pytest.mark.parametrize("host, status", [("pets.example", 200), ("PETS.example:8000", 200), ("evil.example", 421)])
-def test_only_hosts_that_are_named_are_answered(host, status):
-    answer = run(lambda ask: ask.get("/", headers={"Host": host}), ServerSettings(hosts=("pets.example",)))
+@pytest.mark.parametrize(
+    "host, status",
+    [("pets.example", 200), ("PETS.example:8000", 200), ("pets.example.", 200), ("evil.example", 421), ("", 421)],
+)
+@pytest.mark.parametrize("named", ["pets.example", "Pets.Example:443"])
+def test_only_hosts_that_are_named_are_answered(host, status, named):
+    settings = ServerSettings(hosts=(named,))
+    answer = run(lambda ask: ask.get("/", headers={"Host": host}), settings)
     assert answer.status_code == status
+    assert run(lambda ask: ask.get("/live", headers={"Host": host}), settings).status_code == 200  # for those who watch
     assert run(lambda ask: ask.get("/", headers={"Host": host}), ServerSettings()).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/live", "/page/app.js", "/docs", "/index", "/media?id=3&modality=photo"])
+def test_head_is_answered_as_get_is_without_the_body(path):
+    async def steps(ask):
+        return await ask.get(path), await ask.head(path)
+
+    whole, head = run(steps, None)
+    assert whole.status_code == head.status_code == 200 and whole.content and not head.content
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert run(lambda ask: ask.head("/search"), None).status_code == 405
+
+
+def test_a_page_is_not_put_together_from_two_versions_nor_shown_without_its_key():
+    async def steps(ask):
+        return [(await ask.get(path)).headers for path in ("/", "/page/app.js", "/media?id=3&modality=photo")]
+
+    page, script, media = run(steps, None)
+    assert page["cache-control"] == script["cache-control"] == "no-cache"
+    assert media["cache-control"].startswith("private") and media["vary"] == "Authorization"

@@ -11,6 +11,7 @@ from hostile import CASES, SCRIPTS, TRAVERSALS
 from manymodal.server import Limits, ServerSettings, create_app
 
 USUAL = create_app(FakeIndex())
+PART = b'{"modality":"photo"}'
 
 
 def post(body, path="/search", kind="application/json", settings=None, headers=()):
@@ -201,3 +202,20 @@ def test_a_name_outside_the_table_is_said_with_those_inside():
     detail = refused(post_json(part("facts", {"colour": 1})), 422)
     assert "'colour'" in detail and "year" in detail
     assert "caption" in refused(post_json(part("nowhere", "a")), 422)
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        (b'{"query":[' + PART + (b"," + PART) * 1000 + b'],"target":"photo"}', "query: List should have at most 1000"),
+        (b'{"query":[' + b"{}," * 900 + b'{}],"target":"photo"}', "query.0.modality: Field required"),
+        (b'{"query":[{"modality":"photo","items":[' + b'"",' * 999 + b'""]}],"target":"photo"}', "query.0.items.0: "),
+        (b'{"query":[{"modality":"photo","vectors":[[' + b"null," * 999 + b'1]]}],"target":"photo"}', "vectors.0.0: "),
+        (b"{" + b",".join(b'"%d":1' % n for n in range(5000)) + b"}", "5,000 fields; there are query, target"),
+    ],
+    ids=["parts", "empty parts", "items", "vectors", "fields"],
+)
+def test_of_a_flood_of_mistakes_the_first_is_said(body, said):
+    """To list them all took ten seconds of every thread's time for a body within its limit."""
+    detail = refused(post(body), 422)
+    assert said in detail and detail.count("; ") <= 1

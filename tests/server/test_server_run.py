@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,31 @@ def test_what_is_no_http_is_refused_and_the_next_is_answered(port, text):
     connection.close()
 
 
+def test_who_dribbles_a_head_is_hung_up_on_and_who_sends_a_whole_one_is_not():
+    with listening(FakeIndex(), ServerSettings(head_seconds=0.3, idle_seconds=1)) as port:
+        for said in (b"", b"GET /live HTTP/1.1\r\n", b"GET /live HTTP/1.1\r\nHost: a\r\n\r\nGET /li"):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                connection.sendall(said)
+                answer = b""
+                while more := connection.recv(65536):  # ends: the server hangs up
+                    answer += more
+                assert answer.count(b"200 OK") == (said.count(b"\r\n\r\n"))
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            head = b"POST /search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            body = json.dumps(words()).encode()
+            connection.sendall(head % len(body) + body[:9])
+            time.sleep(0.5)
+            connection.sendall(body[9:])  # a body has a time of its own
+            assert b"200 OK" in connection.recv(65536)
+
+
+def test_no_other_protocol_is_spoken_and_the_log_does_not_fill_with_who_asks_for_one(port, caplog):
+    asked = "GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: {}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    for protocol in ("websocket", "h2c"):
+        assert b"200 OK" in raw(port, asked.format(protocol).encode())
+    assert not caplog.records
+
+
 def test_an_answer_does_not_wait_for_acknowledgements():
     with listen(port=0) as listening, socket.create_connection(listening.getsockname()):
         connection, _ = listening.accept()
@@ -94,6 +120,23 @@ def test_an_open_door_is_said(monkeypatch, capsys):
         out, err = capsys.readouterr()
         assert ("everybody may search" in err) == warned and out.startswith(f"http://{host}:")
     assert len(served) == 3
+
+
+@pytest.mark.parametrize("host, hosts", [("127.0.0.1", ("pets.example",)), ("127.0.0.2", ())])
+def test_the_address_that_is_said_is_answered(monkeypatch, capsys, host, hosts):
+    made = []
+    monkeypatch.setattr("manymodal.server.run.server", lambda index, settings: made.append(settings) or Idle())
+    serve_index(FakeIndex(), host, 0, ServerSettings(hosts=hosts))
+    assert {host, "localhost", *hosts} <= set(made[0].hosts)
+    serve_index(FakeIndex(), host, 0, ServerSettings(keys=("a",), hosts=hosts))
+    assert made[1].hosts == hosts
+
+
+class Idle:
+    """A server that has nothing to do."""
+
+    def run(self, sockets):
+        """Do it."""
 
 
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])

@@ -10,6 +10,7 @@ def main() -> None:
     """Entry point of `manymodal`."""
     # Before torch is imported: threads that wait must sleep, not spin, or shared cores slow down seventyfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("LANCEDB_LOG", "error")  # a build remarks on every empty partition
     from ..errors import ManymodalError
     from .app import app
 

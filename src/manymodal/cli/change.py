@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..words import counted
-from .options import BadValues, Cache, IndexFolder, OnBadValue, read_with_schema, say, say_bad
+from .options import BadValues, Cache, IndexFolder, OnBadValue, lines_of, read_with_schema, say, say_bad
 
 
 def add(
@@ -25,11 +25,14 @@ def add(
 ) -> None:
     """Put items into an index; one whose id is there is replaced whole."""
     from ..errors import ManymodalError
+    from ..index.layout import META
     from ..search_index import Index
 
-    opened = Index.open(index)
     if (table is None) == (vectors is None):
         raise ManymodalError("give a table, or --vectors FOLDER, one of the two")
+    if table is not None and (table / META).exists():
+        raise ManymodalError(f"{table} is an index, which comes first: manymodal add {table} {index}")
+    opened = Index.open(index)
     if vectors is not None:
         from ..vectors import read_vectors
 
@@ -58,15 +61,12 @@ def remove(
 
     named = list(id or [])
     if ids is not None:
-        try:
-            named += [line for line in ids.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise ManymodalError(f"cannot read {ids}: {error}") from error
+        named += lines_of(ids)
     if not named:
         raise ManymodalError("no ids; give --ids FILE or --id ID")
     done = Store.open(index).delete(named)
     if done.absent:
-        shown = ", ".join(done.absent[:5]) + (" ..." if len(done.absent) > 5 else "")
+        shown = ", ".join(map(repr, done.absent[:5])) + (" ..." if len(done.absent) > 5 else "")
         say([f"{counted(len(done.absent), 'id')} not there: {shown}"])
     typer.echo(f"{counted(done.removed, 'item')} removed; {index} is at version {done.version}")
 

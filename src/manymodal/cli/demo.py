@@ -16,7 +16,7 @@ def demo(
     limit: Annotated[int | None, typer.Option(help="Use that many characters only.")] = None,
     seed: Annotated[int, typer.Option(help="Of first weights and training.")] = 0,
     serve: Annotated[bool, typer.Option("--serve", help="Open the page of the demo; made first if need be.")] = False,
-    port: Annotated[int, typer.Option(help="With --serve: where; 0 for any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="With --serve: where; 0 for any that is free.", min=0, max=65_535)] = 8000,
 ) -> None:
     """Build the glyph collection, fit a space, measure it, and find characters by name, by drawing and by both."""
     from ..demo.run import INDEX, run

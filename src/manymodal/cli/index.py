@@ -43,7 +43,9 @@ def index(
     engine: Annotated[
         EngineName | None, typer.Option(help="Default: exact below 100,000 vectors a modality, else lancedb.")
     ] = None,
-    recall: Annotated[float, typer.Option(help="recall@10 that approximate search is set to, on its own rows.")] = 0.98,
+    recall: Annotated[
+        float, typer.Option(help="recall@10 that approximate search is set to, on its own rows.", min=0, max=1)
+    ] = 0.98,
     media: Annotated[Media, typer.Option(help="Pictures and short sounds kept to be shown.")] = Media.thumbnails,
     link_space: Annotated[
         bool, typer.Option("--link-space", help="Name the space's folder instead of keeping a copy.")
@@ -74,6 +76,8 @@ def index(
             raise ManymodalError(
                 "give a space and a table (manymodal index SPACE TABLE --out INDEX), or --vectors FOLDER"
             )
+        if space.is_file() and table.is_dir():
+            raise ManymodalError(f"the space comes first: manymodal index {table} {space} --out {out}")
         loaded = load(space)
         data = read_with_schema(table, loaded.schema, on_bad_value)
         made = Index.build(
@@ -89,4 +93,5 @@ def index(
             cache=cache,
         )
         say_bad(data)
+    say(made.notes)
     typer.echo(summary(made))

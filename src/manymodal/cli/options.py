@@ -69,6 +69,23 @@ def say(notes: list[str]) -> None:
         typer.echo(note, err=True)
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a small text file, without empty ones.
+
+    Raises:
+        ManymodalError: it cannot be read.
+    """
+    from ..errors import ManymodalError
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManymodalError(f"{path} is not a text file; needed: UTF-8, one entry a line") from error
+    except OSError as error:
+        raise ManymodalError(f"cannot read {path}: {error.strerror or error}") from error
+    return [line for line in text.splitlines() if line.strip()]
+
+
 def say_bad(data: Collection) -> None:
     """List the values that were skipped while the table was read, if any."""
     list_bad(data.bad)

@@ -72,8 +72,8 @@ def search(
     from ..errors import ManymodalError
     from ..index.layout import META
 
-    if target is None:
-        raise ManymodalError("no target; name the modality to search in: --target NAME")
+    if not where_to.exists():
+        raise ManymodalError(f"{where_to} is not there; needed: the folder of an index, or of a space and then a table")
     is_index = (where_to / META).exists()
     if is_index and (table is not None or split is not None):
         raise ManymodalError(f"{where_to} is an index, which has its items: leave the table and --split out")
@@ -88,6 +88,7 @@ def search(
         if table is None:
             raise ManymodalError(f"{where_to} is not an index; give the table to search: manymodal search SPACE TABLE")
         space, data = _space_and_table(where_to, table, on_bad_value)
+        target = _chosen(target, list(data.schema.modalities))
         parts, not_like = (_values(texts, data) for texts in (query or [], without or []))
         hits = space.search(
             parts, target, data, k, weights=weights, without=not_like, split=split, cache=cache, **options
@@ -105,21 +106,31 @@ def _in_index(
     query: list[str],
     without: list[str],
     weights: dict[str, float],
-    target: str,
+    target: str | None,
     k: int,
     options: dict[str, Any],
 ) -> list[Hit]:
+    from ..index.records import ITEM
     from ..querying import WITHOUT, check_weights
     from ..requests import QueryPart, Request
     from ..search_index import Index
 
     index = Index.open(folder, version=version)
+    target = _chosen(target, [*index.modalities, ITEM])
     kinds = {name: one.kind if one.queryable else None for name, one in index.modalities.items()}
     asked, not_like = parse_parts(query, kinds), parse_parts(without, kinds)
     check_weights(weights, asked)
     parts = [QueryPart(name, *said, weight=weights.get(name, 1.0)) for name, said in asked.items()]
     parts += [QueryPart(name, *said, weight=WITHOUT) for name, said in not_like.items()]
     return index.search(Request(parts, target, k, **options))
+
+
+def _chosen(target: str | None, names: list[str]) -> str:
+    from ..errors import ManymodalError
+
+    if target is None:
+        raise ManymodalError(f"no target; --target NAME says where to search: {', '.join(names)}")
+    return target
 
 
 def _space_and_table(folder: Path, table: Path, on_bad_value: OnBadValue) -> tuple[Space, Collection]:
@@ -148,8 +159,11 @@ def show(hits: list[Hit]) -> None:
     """Hits as a table for people."""
     from rich.table import Table as RichTable
 
+    if not hits:
+        typer.echo("nothing found")
+        return
     table = RichTable("")
-    parts = list(hits[0].parts) if hits else []
+    parts = list(hits[0].parts)
     for name in ("id", "score", *(f"~ {part}" for part in parts)):
         table.add_column(name, justify="left" if name == "id" else "right", no_wrap=True)
     names = dict.fromkeys(name for hit in hits for name in hit.columns)

@@ -56,9 +56,10 @@ def run(out: Path, epochs: int | None, limit: int | None, seed: int) -> None:
     _sheet(space, data, table, out / "searches.png")
     _timed("indexing all characters", lambda: Index.build(out / INDEX, data, space, overwrite=True))
     typer.echo(f"\n{out}/searches.png shows the searches, {out}/report/report.html the figures. Search it yourself:\n")
-    typer.echo(f'  manymodal search {out}/{INDEX} --query name="black heart" --target sans')
+    program = "manymodal" if shutil.which("manymodal") else sys.argv[0]  # `make demo` puts it beside the code
+    typer.echo(f'  {program} search {out}/{INDEX} --query name="black heart" --target sans')
     here = "" if out == Path("demo") else f" --out {out}"
-    typer.echo(f"  manymodal demo --serve{here}        # a page to draw on, to describe on, or both")
+    typer.echo(f"  {program} demo --serve{here}        # a page to draw on, to describe on, or both")
 
 
 def _write_table(out: Path, limit: int | None) -> Any:

@@ -64,9 +64,13 @@ class Column:
         if kind == "date":
             at = cell if isinstance(cell, datetime) else datetime.combine(cell, time())
             return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH).total_seconds() / 86_400
-        if math.isinf(cell):
+        try:
+            number = float(cell)
+        except OverflowError:  # a whole number beyond all that floats reach
+            number = math.inf
+        if math.isinf(number):
             raise ManymodalError("an infinite number")
-        return float(cell)
+        return number
 
     @cached_property
     def _codes(self) -> dict[str | bool, int]:
@@ -75,7 +79,7 @@ class Column:
 
 def is_missing(cell: Any) -> bool:
     """None and NaN are missing cells."""
-    return cell is None or (isinstance(cell, Real) and math.isnan(cell))
+    return cell is None or bool(isinstance(cell, Real) and cell != cell)
 
 
 def plain(cell: Any) -> Any:

@@ -63,7 +63,7 @@ def numbers(value: Any, dimensions: int) -> np.ndarray[Any, np.dtype[np.float32]
     try:
         with np.errstate(over="ignore"):
             array = np.array(value.numpy(force=True) if isinstance(value, Tensor) else value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ManymodalError(f"not an array of numbers ({error})") from error
     if array.ndim != dimensions:
         shape = {1: "(width,)", 2: "(time, channels)"}[dimensions]

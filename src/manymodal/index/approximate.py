@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from ..cells import as_json
 from ..progress import bar
-from .items import no_item
+from .items import cells_of, no_item
 from .layout import PER_VALUE, Tuning, column
+from .lookup import portions, rows_of
 from .records import ITEM, Nearest, Shown
 from .snapshot import check_has_columns
-from .store import Store, View, portions, rows_of
+from .store import Store, View
 
 LEAST = 1000  # values below which a target has no index: all of them are compared in a few milliseconds
 TRAINED_ON, ROUNDS = 64, 20  # values per partition, and rounds, of the clustering that makes the partitions
@@ -43,7 +43,14 @@ class Approximate:
         self._tuning = view.meta.tuning if tuning is None else tuning
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
 
-    def search(self, target: str, queries: Tensor, k: int, where: str | None = None) -> list[list[Nearest]]:
+    def search(
+        self,
+        target: str,
+        queries: Tensor,
+        k: int,
+        where: str | None = None,
+        score: Callable[[Tensor], Tensor] | None = None,
+    ) -> list[list[Nearest]]:
         """For each query (q, d) the k best items, best first; an item ranks by its best value.
 
         Args:
@@ -51,19 +58,22 @@ class Approximate:
             queries: (q, d) float32 of unit norm.
             k: how many items at most.
             where: a condition on the stored columns, as `compile_where` makes it; it comes before the search.
+            score: of all values (v, d) of the items found, what they are ordered by, (v,); None: the similarity.
 
         Raises:
             ManymodalError: a condition where labels are searched.
         """
         if where is not None:
             check_has_columns(self._view.meta, target)
+        with self._view.reading():
+            k = min(k, max(1, self._view.table(self._view.meta.per_label(target)).count_rows()))
 
         def one(query: Tensor) -> list[Nearest]:
             tuning = self._tuning.get(target)
             rows = self._ask(target, query, k, where, tuning)
             if tuning is not None and len(rows) < k:  # a rare condition, or a large k: more may be in other partitions
                 rows = self._ask(target, query, k, where, tuning.model_copy(update={"nprobes": EVERY}))
-            return self._nearest(target, rows, query)
+            return self._nearest(target, rows, score or (lambda vectors: (vectors * query).sum(dim=1)))
 
         return list(self._pool.map(one, queries)) if len(queries) > 1 else [one(query) for query in queries]
 
@@ -107,30 +117,33 @@ class Approximate:
             asked = asked.nprobes(tuning.nprobes).refine_factor(tuning.refine)
         if where is not None:
             asked = asked.where(where, prefilter=True)
-        names = ["id", *(column(what, stored) for what in (PER_VALUE[:1] if target == ITEM else PER_VALUE[:4]))]
+        names = ["id", *(column(what, stored) for what in ("vectors", *self._looks(target)))]
         if not per_label:
             names += [one.stored for one in meta.columns.values()]
         with self._view.reading():
             return asked.select([*names, "_distance"]).limit(k).to_arrow()
 
-    def _nearest(self, target: str, rows: pa.Table, query: Tensor) -> list[Nearest]:
+    def _looks(self, target: str) -> tuple[str, ...]:
+        """The columns that say how a value looks; texts have no media type, and reading it would cost time."""
+        if target == ITEM:
+            return ()
+        return PER_VALUE[1:3] if self._view.meta.modalities[target].kind == "text" else PER_VALUE[1:4]
+
+    def _nearest(self, target: str, rows: pa.Table, score: Callable[[Tensor], Tensor]) -> list[Nearest]:
         meta = self._view.meta
         stored = meta.stored(target)
-        columns = {} if meta.per_label(target) else {name: one.stored for name, one in meta.columns.items()}
         vectors, counts = vectors_of(rows[column("vectors", stored)], meta.d)  # (v, d), (r,)
-        scores = (vectors * query).sum(dim=1)  # (v,) summed as exact search does
+        scores, sizes = score(vectors), counts.tolist()  # (v,) summed as exact search does
+        columns = [{} for _ in sizes] if meta.per_label(target) else cells_of(rows, meta)
+        looks = [rows[column(what, stored)].to_pylist() for what in self._looks(target)]
         found = []
         for row, (id, own, of_row) in enumerate(
-            zip(rows["id"].to_pylist(), scores.split(counts.tolist()), vectors.split(counts.tolist()), strict=True)
+            zip(rows["id"].to_pylist(), scores.split(sizes), vectors.split(sizes), strict=True)
         ):
-            if not len(own):
-                continue
-            best = int(own.argmax())
-            shown = None
-            if target != ITEM:
-                shown = Shown(*(rows[column(what, stored)][row][best].as_py() for what in PER_VALUE[1:4]))
-            cells = {name: as_json(rows[one][row].as_py()) for name, one in columns.items()}
-            found.append(Nearest(id, float(own[best]), of_row[best], shown, cells))
+            if len(own):
+                best = int(own.argmax())
+                shown = Shown(*(look[row][best] for look in looks)) if looks else None
+                found.append(Nearest(id, float(own[best]), of_row[best], shown, columns[row]))
         return sorted(found, key=lambda one: (-one.score, one.id))
 
 

@@ -16,6 +16,35 @@ ROWS = 2**13  # scored row by row at a time
 WIDER = 4  # times as many rows are looked at, first than items are wanted, then than before
 
 
+class Adjustment(NamedTuple):
+    """What makes a score of a similarity, row by row: similarity * scale - bias.
+
+    Args:
+        scale: (m,) float >= 0; None for 1.
+        bias: (m,) float; None for 0.
+    """
+
+    scale: Tensor | None = None
+    bias: Tensor | None = None
+
+    def __call__(self, scores: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Scores (..., r) of similarities to these rows, in place."""
+        if self.scale is not None:
+            scores *= self.scale[rows]
+        if self.bias is not None:
+            scores -= self.bias[rows]
+        return scores
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The greatest scale and the greatest bias, either way."""
+        scale = 1.0 if self.scale is None else float(self.scale.max())
+        return scale, 0.0 if self.bias is None else float(self.bias.abs().max())
+
+
+AS_THEY_ARE = Adjustment()
+
+
 class Found(NamedTuple):
     """An item, the row of the gallery that it was found by, and that row's score."""
 
@@ -50,14 +79,22 @@ class Hit:
 
 
 @torch.no_grad()
-def search(gallery: Tensor, items: Tensor, query: Tensor, k: int = 10, block: int = BLOCK) -> list[Found]:
+def search(
+    gallery: Tensor, items: Tensor, query: Tensor, k: int = 10, block: int = BLOCK, adjust: Adjustment = AS_THEY_ARE
+) -> list[Found]:
     """The k best items for one query (d,): `search_many` of that one, which see."""
-    return search_many(gallery, items, query[None], k, block=block)[0]
+    return search_many(gallery, items, query[None], k, block=block, adjust=adjust)[0]
 
 
 @torch.no_grad()
 def search_many(
-    gallery: Tensor, items: Tensor, queries: Tensor, k: int = 10, allowed: Tensor | None = None, block: int = BLOCK
+    gallery: Tensor,
+    items: Tensor,
+    queries: Tensor,
+    k: int = 10,
+    allowed: Tensor | None = None,
+    block: int = BLOCK,
+    adjust: Adjustment = AS_THEY_ARE,
 ) -> list[list[Found]]:
     """For each query the k best items, best first; equal scores by row. Fewer where there are fewer items.
 
@@ -71,6 +108,7 @@ def search_many(
         k: how many items.
         allowed: (m,) bool, the rows that may be found; None for all.
         block: how many products to hold at a time; at least one query's are.
+        adjust: what makes scores of the products.
 
     Returns:
         q lists. Cost: O(q m d); the gallery is read once for every `block / m` queries.
@@ -95,10 +133,10 @@ def search_many(
     wanted = WIDER * k  # rows, since an item may have several values among the best
     found = []
     for part in queries.float().split(max(1, block // max(len(items), wanted * gallery.shape[1]))):
-        scores = _products(part, gallery, block)  # (b, m)
+        scores = adjust(_products(part, gallery, block))  # (b, m)
         if allowed is not None:
             scores.masked_fill_(~allowed, -torch.inf)
-        found += _best(scores, gallery, items, part, k, rows, wanted)
+        found += _best(scores, gallery, items, part, k, rows, wanted, adjust)
     return found
 
 
@@ -112,15 +150,22 @@ def _products(queries: Tensor, gallery: Tensor, block: int) -> Tensor:
 
 
 def _best(
-    scores: Tensor, gallery: Tensor, items: Tensor, queries: Tensor, k: int, rows: int, wanted: int
+    scores: Tensor,
+    gallery: Tensor,
+    items: Tensor,
+    queries: Tensor,
+    k: int,
+    rows: int,
+    wanted: int,
+    adjust: Adjustment,
 ) -> list[list[Found]]:
-    """For each query the k best items by its products (b, m), of which the `rows` highest count.
+    """For each query the k best items by its scores (b, m), of which the `rows` highest count.
 
     The `wanted` highest are looked at, and more for a query that these do not settle.
     """
     highest, near = scores.topk(min(wanted, rows))
     near = near.sort().values  # (b, w) ascending, which is the order of equals
-    own, rounding = _row_by_row(gallery, near, queries)  # (b, w), (b,)
+    own, rounding = _row_by_row(gallery, near, queries, adjust)  # (b, w), (b,)
     own, order = own.sort(descending=True, stable=True)
     near = near.gather(1, order)
     found = []
@@ -133,17 +178,18 @@ def _best(
         bar = float(highest[at, -1] + 2 * rounding[at])
         if wanted < rows and (len(first) < k or first[-1].score <= bar):
             own_row = slice(at, at + 1)
-            (first,) = _best(scores[own_row], gallery, items, queries[own_row], k, rows, WIDER * wanted)
+            (first,) = _best(scores[own_row], gallery, items, queries[own_row], k, rows, WIDER * wanted, adjust)
         found.append(first)
     return found
 
 
-def _row_by_row(gallery: Tensor, rows: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+def _row_by_row(gallery: Tensor, rows: Tensor, queries: Tensor, adjust: Adjustment) -> tuple[Tensor, Tensor]:
     """Scores (b, w), each summed alone, and how far (b,) rounding may move the score of a row as long as these."""
     scores, longest = [], []
     for part in rows.split(max(1, ROWS // len(rows)), dim=1):
         vectors = gallery[part].float()  # (b, p, d)
-        scores.append((vectors * queries[:, None]).sum(dim=2))
+        scores.append(adjust((vectors * queries[:, None]).sum(dim=2), part))
         longest.append(vectors.norm(dim=2).amax(dim=1))
-    reach = torch.stack(longest).amax(dim=0) * queries.norm(dim=1)  # (b,)
+    scale, bias = adjust.reach
+    reach = torch.stack(longest).amax(dim=0) * queries.norm(dim=1) * scale + bias  # (b,)
     return torch.cat(scores, dim=1), reach * queries.shape[1] * torch.finfo(torch.float32).eps

@@ -9,8 +9,9 @@ from typing import Any
 from ..cells import as_json
 from ..errors import ManymodalError
 from .layout import Meta, column
+from .lookup import rows_of
 from .records import Shown
-from .store import View, rows_of
+from .store import View
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,31 @@ def item_of(view: View, id: str) -> Item:
     Raises:
         ManymodalError: there is none.
     """
-    found = list(_items(view.meta, rows_of(view.items, [id], _columns(view.meta))))
+    with view.reading():
+        rows = rows_of(view.items, [id], _columns(view.meta))
+    found = list(_items(view.meta, rows))
     if not found:
         raise no_item(id)
     return found[0]
 
 
 def items_where(view: View, where: str | None, limit: int, offset: int) -> tuple[list[Item], int]:
-    """A page of the items that meet a condition (of stored columns), in the table's order; and how many there are."""
-    asked = view.items.search()
-    if where is not None:
-        asked = asked.where(where)
-    rows = asked.select(_columns(view.meta)).limit(limit).offset(offset).to_arrow()
-    return list(_items(view.meta, rows)), int(view.items.count_rows(where))
+    """A page of the items that meet a condition (of stored columns), in the table's order; and how many there are.
+
+    Raises:
+        ManymodalError: a limit or offset below 0.
+    """
+    if limit < 0 or offset < 0:
+        raise ManymodalError(f"limit={limit}, offset={offset}; use 0 or more")
+    with view.reading():
+        there = int(view.items.count_rows(where))
+        if (limit := min(limit, there - offset)) <= 0:  # which the engine would take for no limit
+            return [], there
+        asked = view.items.search()
+        if where is not None:
+            asked = asked.where(where)
+        rows = asked.select(_columns(view.meta)).limit(limit).offset(offset).to_arrow()
+    return list(_items(view.meta, rows)), there
 
 
 def media_of(view: View, id: str, modality: str, place: int) -> tuple[bytes, str]:
@@ -69,7 +82,8 @@ def media_of(view: View, id: str, modality: str, place: int) -> tuple[bytes, str
     """
     stored, per_label = view.meta.stored(modality), view.meta.per_label(modality)
     names = [column(what, stored) for what in ("places", "types", "media")]
-    rows = rows_of(view.table(per_label), [id], names).to_pylist()
+    with view.reading():
+        rows = rows_of(view.table(per_label), [id], names).to_pylist()
     if not rows:
         raise no_item(id, per_label)
     places, types, media = (rows[0][name] or [] for name in names)
@@ -84,6 +98,13 @@ def no_item(id: str, per_label: bool = False) -> ManymodalError:
     return ManymodalError(f"no {'label' if per_label else 'item'} {id!r} in this index")
 
 
+def cells_of(rows: Any, meta: Meta) -> list[dict[str, Any]]:
+    """The plain columns of each row of an Arrow table, by the user's names, as JSON can hold them."""
+    columns = [map(as_json, rows[one.stored].to_pylist()) for one in meta.columns.values()]
+    cells = zip(*columns, strict=True) if columns else [()] * len(rows)
+    return [dict(zip(meta.columns, own, strict=True)) for own in cells]
+
+
 def _columns(meta: Meta) -> Sequence[str]:
     per_value = [
         column(what, modality.stored)
@@ -95,11 +116,10 @@ def _columns(meta: Meta) -> Sequence[str]:
 
 
 def _items(meta: Meta, rows: Any) -> Iterator[Item]:
-    for row in rows.to_pylist():
+    for row, columns in zip(rows.to_pylist(), cells_of(rows, meta), strict=True):
         values = {}
         for name, modality in meta.modalities.items():
             lists = [row.get(column(what, modality.stored)) or [] for what in ("places", "texts", "types")]
             if shown := [Shown(*one) for one in zip(*lists, strict=True)]:
                 values[name] = shown
-        columns = {name: as_json(row[one.stored]) for name, one in meta.columns.items()}
         yield Item(row["id"], row["label"], columns, values)

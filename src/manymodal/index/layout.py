@@ -112,6 +112,11 @@ class Meta(_Strict):
         return ITEM if target == ITEM else self.modalities[target].stored
 
     @property
+    def fingerprint(self) -> str | None:
+        """Of the space that made the vectors; None where nobody said."""
+        return None if self.space is None else self.space.fingerprint
+
+    @property
     def has_labels(self) -> bool:
         """Whether some modality has one value per label, so that there is a table of labels."""
         return any(modality.per == "label" for modality in self.modalities.values())
@@ -164,11 +169,14 @@ def write_meta(folder: Path, meta: Meta) -> None:
 
 
 def stored_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """{name: the same or, where a table could not have it so, something like it}; no two alike, even in case."""
+    """{name: the same or, where a table could not have it so, something like it}; no two alike, even in case.
+
+    None begins or ends with an underscore, which the engine's own columns do, nor holds two in a row, as `column` does.
+    """
     used = {name.lower() for name in taken}
     found: dict[str, str] = {}
     for name in names:
-        plain = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_") or "column"
+        plain = re.sub(r"[\W_]+", "_", name, flags=re.ASCII).strip("_") or "column"
         free, number = plain, 2
         while free.lower() in used:
             free, number = f"{plain}_{number}", number + 1
@@ -213,7 +221,7 @@ def stored_type(kind: pa.DataType) -> pa.DataType:
 
 
 def column(what: str, stored: str) -> str:
-    """The name of one of a modality's columns; two underscores, which no plain column gets behind these words."""
+    """The name of one of a modality's columns; two underscores, which no plain column has (`stored_names`)."""
     return f"{what}__{stored}"
 
 

@@ -47,7 +47,7 @@ def _check_ids(ids: Any) -> None:
     for place, id in enumerate(ids):
         if not id:
             raise ManymodalError(f"row {place} has an empty id; every item needs one of its own")
-        check_unicode(id)
+        check_id(id)
     if len(set(ids)) < len(ids):
         twice = [id for id, count in Counter(ids).items() if count > 1]
         raise ManymodalError(
@@ -55,12 +55,14 @@ def _check_ids(ids: Any) -> None:
         )
 
 
-def check_unicode(id: str) -> None:
-    """Refuse a text that no file can hold: a lone half of a surrogate pair.
+def check_id(id: Any) -> None:
+    """Refuse what is no text, or one that no file can hold: a lone half of a surrogate pair.
 
     Raises:
-        ManymodalError: it is one.
+        ManymodalError: it is one of these.
     """
+    if not isinstance(id, str):
+        raise ManymodalError(f"the id {id!r} is of type {type(id).__name__}; ids are texts, here {str(id)!r}")
     try:
         id.encode()
     except UnicodeEncodeError as error:

@@ -7,9 +7,10 @@ import re
 import shutil
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,13 +21,13 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from ..cells import as_json
 from ..errors import ManymodalError
 from ..files import sync
-from .exact import Found, search_many
-from .items import no_item
+from .exact import AS_THEY_ARE, Adjustment, Found, search_many
+from .items import cells_of, no_item
 from .layout import ITEMS, LABELS, PER_VALUE, Meta, column
 from .records import ITEM, Nearest, Shown
+from .rows import check_id
 from .store import View
 
 FOLDER = "exact-"  # and the versions: a snapshot beside the tables it was made from
@@ -85,7 +86,7 @@ class Snapshot:
             return cls(view, records, {target: _side(view, target) for target in _targets(view.meta)})
 
     def search(
-        self, target: str, queries: Tensor, k: int, where: str | None = None, gallery: Tensor | None = None
+        self, target: str, queries: Tensor, k: int, where: str | None = None, adjust: Adjustment = AS_THEY_ARE
     ) -> list[list[Nearest]]:
         """For each query (q, d) the k best items, best first; an item ranks by its best value, equals by id.
 
@@ -94,7 +95,7 @@ class Snapshot:
             queries: (q, d) float32.
             k: how many items at most.
             where: a condition on the stored columns, as `compile_where` makes it.
-            gallery: (m, d') rows to score in place of those that `gallery(target)` gives; queries are (q, d') then.
+            adjust: what makes scores of the similarities to the rows of `gallery(target)`.
 
         Raises:
             ManymodalError: a condition where labels are searched.
@@ -103,11 +104,9 @@ class Snapshot:
         if where is not None:
             check_has_columns(self._view.meta, target)
             allowed = self._passing(where)[side.owners]  # (m,)
-        rows = side.vectors if gallery is None else gallery
-        return [
-            [self._nearest(target, one) for one in found]
-            for found in search_many(rows, side.owners, queries, k, allowed)
-        ]
+        found = search_many(side.vectors, side.owners, queries, k, allowed, adjust=adjust)
+        nearest = self._nearest(target, [one for own in found for one in own])
+        return [list(islice(nearest, len(own))) for own in found]
 
     def gallery(self, target: str) -> Tensor:
         """All vectors of a target (m, d) float32, ordered by id; not to be written to."""
@@ -123,6 +122,7 @@ class Snapshot:
         known = self._records[per_label]["id"]
         found = []
         for id in ids:
+            check_id(id)
             record = bisect_left(range(len(known)), id, key=lambda at: str(known[at].as_py()))
             if record == len(known) or known[record].as_py() != id:
                 raise no_item(id, per_label)
@@ -135,17 +135,16 @@ class Snapshot:
         owners = self._sides[target].owners
         return len(owners.unique_consecutive()), len(owners)
 
-    def _nearest(self, target: str, found: Found) -> Nearest:
+    def _nearest(self, target: str, found: Sequence[Found]) -> Iterator[Nearest]:
+        """What was found, as whoever asked is told: read a column at a time, since a cell at a time takes long."""
         side, meta = self._sides[target], self._view.meta
-        records = self._records[meta.per_label(target)]
-        columns = {} if meta.per_label(target) else {name: one.stored for name, one in meta.columns.items()}
-        return Nearest(
-            records["id"][found.item].as_py(),
-            found.score,
-            side.vectors[found.row],
-            None if target == ITEM else Shown(*(cells[found.row].as_py() for cells in side.shown.columns)),
-            {name: as_json(records[stored][found.item].as_py()) for name, stored in columns.items()},
-        )
+        per_label, values = meta.per_label(target), [one.row for one in found]
+        records = self._records[per_label].take(pa.array([one.item for one in found], pa.int64()))
+        looks = [cells.to_pylist() for cells in side.shown.take(pa.array(values, pa.int64())).columns]
+        shown = [None] * len(found) if target == ITEM else map(Shown, *looks)
+        columns = [{} for _ in found] if per_label else cells_of(records, meta)
+        scores = [one.score for one in found]
+        return map(Nearest, records["id"].to_pylist(), scores, side.vectors[values], shown, columns)
 
     def _meet(self, where: str) -> Tensor:
         """(n,) bool, the items that meet a condition."""

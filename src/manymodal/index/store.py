@@ -20,13 +20,14 @@ import pyarrow.compute as pc
 
 from ..errors import ManymodalError
 from .engine import connect, in_words, lasting
+from .label_rows import put_labels
 from .layout import ITEMS, LABELS, Meta, column, read_meta, write_meta
 from .locking import BUILDING, locked
+from .lookup import among, portions, rows_of
 from .records import Records, Removed, Version, Written
-from .rows import check_unicode, table_of
+from .rows import table_of
 from .tables import clear_up, fill, optimize
 
-AT_ONCE = 500  # ids in one condition
 KEPT = timedelta(days=7)  # how long an earlier version can be searched, unless said
 # When a writer tidies up by itself: every search looks through all rows that no index knows yet, and a write through
 # all fragments; more than this of either is felt.
@@ -136,33 +137,33 @@ class Store:
     def upsert(self, items: Iterable[Records], labels: Records | None = None) -> Written:
         """Put items in, each portion in one atomic write; an item that is there is replaced whole.
 
-        Where a portion is refused, those before it are in, and may be put in again.
+        A label keeps the values that it has in modalities in which none is given now. Where a portion is refused, those
+        before it are in, and may be put in again.
 
         Raises:
             ManymodalError: as `table_of`, or as `locked`.
         """
         added = replaced = 0
         left_out: dict[str, None] = {}
-        if labels is not None:
-            if self.labels is None:
-                raise ManymodalError(f"{self.folder.name} has no modality with one value per label")
-            self._merge(self.labels, labels)
+        notes = [] if labels is None else self._put_labels(labels)
         for records in items:
-            done = self._merge(self.items, records)
+            done = self._merge(records)
             added, replaced = added + done.num_inserted_rows, replaced + done.num_updated_rows
             left_out |= dict.fromkeys(n for n in records.columns.column_names if n not in self.meta.columns)
             if self._untidy():
                 with suppress(ManymodalError):  # the portion is in; what could not be done now, the next writer does
                     self._optimize(KEPT)
-        notes = tuple(f"column {n!r} is not in this index and was left out; make it again to have it" for n in left_out)
-        return Written(added, replaced, self.versions[0], notes)
+        notes += [f"column {n!r} is not in this index and was left out; make it again to have it" for n in left_out]
+        return Written(added, replaced, self.versions[0], tuple(notes))
 
     def delete(self, ids: Sequence[str]) -> Removed:
         """Take items out, in one atomic write for each `AT_ONCE` ids.
 
         Raises:
-            ManymodalError: as `locked`.
+            ManymodalError: something that is no list of texts, or as `locked`.
         """
+        if isinstance(ids, str):
+            raise ManymodalError(f"{ids!r} is one text; give a list of ids: [{ids!r}]")
         ids = list(dict.fromkeys(ids))
         absent: list[str] = []
         for portion in portions(ids):
@@ -183,12 +184,21 @@ class Store:
         with self._writing("clears up"):
             clear_up(self.folder)
 
-    def _merge(self, table: Any, records: Records) -> Any:
+    def _merge(self, records: Records) -> Any:
         with in_words(self.folder):
-            schema = table.schema
+            schema = self.items.schema
         rows = table_of(records, self.meta, schema)
         with self._writing("puts items in"):
-            return table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+            return self.items.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def _put_labels(self, labels: Records) -> list[str]:
+        if self.labels is None:
+            raise ManymodalError(f"{self.folder.name} has no modality with one value per label")
+        with in_words(self.folder):
+            schema = self.labels.schema
+        rows = table_of(labels, self.meta, schema)
+        with self._writing("puts labels in"):
+            return put_labels(self.labels, rows, self.meta)
 
     def _tables(self) -> list[Any]:
         return [self.items] if self.labels is None else [self.items, self.labels]
@@ -284,24 +294,3 @@ class View:
 def key_of(versions: tuple[int, int]) -> str:
     """The name of what is made from the rows of these versions."""
     return f"{versions[0]}-{versions[1]}"
-
-
-def quoted(text: str) -> str:
-    """A text as a literal of SQL."""
-    check_unicode(text)
-    return "'" + text.replace("'", "''") + "'"
-
-
-def among(ids: Iterable[str]) -> str:
-    """The condition that an id is one of these."""
-    return f"id IN ({', '.join(map(quoted, ids))})"
-
-
-def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids, `AT_ONCE` at a time."""
-    return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
-
-
-def rows_of(table: Any, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """These columns of the rows with these ids (at most `AT_ONCE`), in the table's order; absent ids have none."""
-    return table.search().where(among(ids)).select(list(columns)).limit(len(ids)).to_arrow()

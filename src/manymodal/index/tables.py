@@ -65,12 +65,15 @@ def optimize(table: Any, older_than: timedelta) -> None:
 
 def clear_up(folder: Path) -> None:
     """Remove from an index what killed builds, and the build before, have left."""
+    in_use: set[str | None] = set()
     try:
-        in_use = read_meta(folder).tables if (folder / META).exists() else None
+        if (folder / META).exists():
+            meta = read_meta(folder)
+            in_use = {meta.tables, meta.space.folder if meta.space else None}
     except ManymodalError:
         return  # which tables are in use is not known: somebody may mend the file
     for path in folder.iterdir():
-        if re.fullmatch("tables-[0-9a-f]{8}", path.name) and path.name != in_use:
+        if re.fullmatch("(tables|space)-[0-9a-f]{8,}", path.name) and path.name not in in_use:
             shutil.rmtree(path, ignore_errors=True)
         elif re.fullmatch(rf"\.{re.escape(META)}\.[0-9a-f]{{8}}", path.name):
             path.unlink(missing_ok=True)

@@ -103,6 +103,7 @@ def media_out(request: Request, content: bytes, media_type: str, seconds: int) -
     headers = {
         "ETag": tag,
         "Cache-Control": f"private, max-age={seconds}",
+        "Vary": "Authorization",  # what a key has opened is not shown without it
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }

@@ -18,15 +18,15 @@ from ..requests import QueryPart, Request
 from ..words import counted
 from .media import check_media
 from .settings import Limits
-from .wire import AskedPart, SearchRequest
+from .wire import AskedPart, SearchRequest, Some
 
 if TYPE_CHECKING:
     from ..overview import IndexedModality
 
 HEADER_SECONDS = 0.5  # of work on the headers of one request's media; a usual one takes a thousandth
 NORM = 1e-3  # how far from 1 a unit vector's norm may be
-NUMBERS = TypeAdapter(list[FiniteFloat])
-ROWS = TypeAdapter(list[list[FiniteFloat]])
+NUMBERS = TypeAdapter(Some[FiniteFloat])
+ROWS = TypeAdapter(Some[Some[FiniteFloat]])
 
 
 class Reader:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .metrics import Metrics
@@ -21,7 +22,8 @@ from .settings import ServerSettings
 
 log = logging.getLogger("manymodal.server")
 
-OPEN = ("/", "/live", "/ready", "/docs", "/openapi.json")  # these, and what lies under /page and /docs, tell nothing
+HEALTH = ("/live", "/ready")  # asked by those who watch, under whatever name they know this machine
+OPEN = ("/", *HEALTH, "/docs", "/openapi.json")  # these, and what lies under /page and /docs, tell nothing
 OPEN_UNDER = ("/page/", "/docs/")
 CLIENTS = 10_000  # remembered at a time
 POLICY = (
@@ -33,6 +35,7 @@ HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # pieces of two versions of the page do not fit together
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
@@ -40,7 +43,8 @@ HEADERS: Mapping[str, str] = {
 class Guard:
     """Outermost: security headers, metrics, and a bare 500 for what nobody foresaw (the log has its trace).
 
-    It also says under which prefix the application is served, so that routes are found with and without it.
+    It also puts the prefix before a path from which a proxy has taken it away, so that routes are found either way, and
+    has HEAD answered as GET is, without the body.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str) -> None:
@@ -51,10 +55,13 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self.root_path:
-            scope["root_path"] = self.root_path
         started, status = time.perf_counter(), 0
-        path = route_path(scope, self.root_path)
+        path, head = route_path(scope, self.root_path), scope["method"] == "HEAD"
+        # Under the bare prefix the page's relative addresses would lead elsewhere.
+        bare = self.root_path and scope["path"] == self.root_path
+        app = RedirectResponse(self.root_path + "/") if bare else self.app
+        scope = {**scope, "root_path": self.root_path, "path": self.root_path + path}
+        scope["method"] = "GET" if head else scope["method"]
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -65,10 +72,12 @@ class Guard:
                     headers.setdefault(name, value)
                 if path == "/docs" or path.startswith("/docs/"):
                     headers["Content-Security-Policy"] = DOCS_POLICY
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self.app(scope, receive, guarded)
+            await app(scope, receive, guarded)
         except Exception:
             log.exception("unexpected error in %s %s", scope["method"], _route(scope))
             if not status:
@@ -96,11 +105,11 @@ class Gate:
             await refusal.response()(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Problem | None:
+        path = route_path(scope, self.settings.root_path)
         host = _name_of(Headers(scope=scope).get("host", ""))
-        if self.settings.hosts and host not in self.settings.hosts:
+        if self.settings.hosts and path not in HEALTH and host not in map(_name_of, self.settings.hosts):
             self.metrics.refused.labels("host").inc()
             return Problem(421, f"this server does not answer for {host!r}; --allow-host names those it answers for")
-        path = route_path(scope, self.settings.root_path)
         if path in OPEN or path.startswith(OPEN_UNDER):
             return None
         given = Headers(scope=scope).get("authorization", "")
@@ -136,8 +145,8 @@ class Gate:
 
 
 def _name_of(host: str) -> str:
-    """A Host header without its port."""
-    return re.sub(r":\d+$", "", host).lower()
+    """A Host header without its port, and without the dot that may end a name."""
+    return re.sub(r":\d+$", "", host).lower().removesuffix(".")
 
 
 def route_path(scope: Scope, root_path: str) -> str:

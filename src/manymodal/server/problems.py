@@ -50,7 +50,8 @@ def invalid(error: ValidationError | RequestValidationError) -> Problem:
 
 def _one(error: Mapping[str, Any]) -> str:
     place = ".".join(str(step)[:80] for step in error["loc"]) or "the body"
-    return f"{place}: {'no such field' if error['type'] == 'extra_forbidden' else error['msg']}"
+    unknown = error["type"] == "extra_forbidden"
+    return f"{place}: {'no such field' if unknown else error['msg'].removeprefix('Value error, ')}"
 
 
 def add_handlers(app: FastAPI) -> None:

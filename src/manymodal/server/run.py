@@ -14,6 +14,7 @@ import uvicorn
 
 from ..errors import ManymodalError
 from .app import create_app
+from .connection import Connection
 from .settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def server(index: Index, settings: ServerSettings | None = None) -> Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=Connection,
+        ws="none",
+        timeout_keep_alive=settings.idle_seconds,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies),
         timeout_graceful_shutdown=int(settings.drain_seconds),
@@ -58,7 +62,7 @@ def listen(host: str = HOST, port: int = PORT) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise ManymodalError(f"cannot listen on {host} port {port}: {reason}; name another port or address") from error
     # Connections inherit it. Without, an answer's body waits 40 ms for the acknowledgement of its head.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,8 +72,8 @@ def listen(host: str = HOST, port: int = PORT) -> socket.socket:
 def serve(index: Index, host: str = HOST, port: int = PORT, settings: ServerSettings | None = None) -> None:
     """Serve an index until SIGINT or SIGTERM.
 
-    On a loopback address and without a key, only requests for this machine's own names are answered, unless
-    `settings.hosts` says otherwise.
+    On a loopback address and without a key, only requests for this machine's own names, and those of `settings.hosts`,
+    are answered.
 
     Args:
         index: what is searched.
@@ -83,11 +87,11 @@ def serve(index: Index, host: str = HOST, port: int = PORT, settings: ServerSett
     settings = settings or ServerSettings()
     if not _is_loopback(host) and not settings.keys:
         print(f"Warning: {host} can be reached by others, and no key is set: everybody may search.", file=sys.stderr)
-    if _is_loopback(host) and not settings.keys and not settings.hosts:
-        settings = replace(settings, hosts=LOCAL)
+    name = f"[{host}]" if ":" in host else host
+    if _is_loopback(host) and not settings.keys:
+        settings = replace(settings, hosts=(*LOCAL, name, *settings.hosts))
     with listen(host, port) as listening:
         taken = listening.getsockname()[1]
-        name = f"[{host}]" if ":" in host else host
         print(f"http://{name}:{taken}{settings.root_path}/", flush=True)
         with suppress(KeyboardInterrupt):  # which comes after all is closed
             server(index, settings).run(sockets=[listening])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=1_000)]
-Cell = float | str | bool | None
+T = TypeVar("T")
+Some = Annotated[list[T], FailFast()]  # of a million mistakes the first is enough: to list them all takes seconds
+FIELDS, PARTS = 100, 1_000  # beyond any sense; what is allowed is in `settings`
 
 # How a value reads depends on its modality's kind, which only the index knows: it is checked in `asked`.
 VALUE_SCHEMA: dict[str, Any] = {
@@ -43,21 +45,29 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def few(cls, came: Any) -> Any:
+        """Refuse a flood of fields at once."""
+        if isinstance(came, dict) and len(came) > FIELDS:
+            raise ValueError(f"{len(came):,} fields; there are {', '.join(cls.model_fields)}")
+        return came
+
 
 class AskedPart(Asked):
     """One modality's share in a query: raw values, stored items, vectors of the space, or several of these."""
 
     modality: Name = Field(examples=["caption"])
     values: list[Value] = Field([], examples=[["asleep"]])
-    items: list[Name] = Field([], description="Ids of stored items; labels, for a modality with one value per label.")
-    vectors: list[list[float]] = Field([], description="Unit vectors of the space.")
+    items: Some[Name] = Field([], description="Ids of stored items; labels, for a modality with one value per label.")
+    vectors: Some[Some[float]] = Field([], description="Unit vectors of the space.")
     weight: float = Field(1.0, ge=-1e6, le=1e6, description="Below 0: what hits should be without.")
 
 
 class SearchRequest(Asked):
     """A query of one or several parts, and where its hits are looked for."""
 
-    query: list[AskedPart] = Field(min_length=1)
+    query: Some[AskedPart] = Field(min_length=1, max_length=PARTS)
     target: Name = Field(description='A modality, or "item": every item\'s composed vector.', examples=["photo"])
     k: int = Field(10, ge=1)
     where: str | None = Field(None, description="A condition on the items' columns.", examples=["year > 2010"])
@@ -76,7 +86,7 @@ class EmbedRequest(Asked):
 class ClassifyRequest(Asked):
     """A query, and the classes it may belong to, as raw values of a modality."""
 
-    query: list[AskedPart] = Field(min_length=1)
+    query: Some[AskedPart] = Field(min_length=1, max_length=PARTS)
     modality: Name = Field(description="Of the classes.", examples=["caption"])
     classes: list[Value] = Field(min_length=1, examples=[["a cat", "a dog"]])
     calibrated: bool = True

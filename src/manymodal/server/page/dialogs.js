@@ -81,10 +81,12 @@ function rowsOf(columns) {
   );
 }
 
+const KEY = "[ -~]+"; // what a browser can send as one
+
 /** Asks for the server's key; a promise of it, or of null. `wrong`: the one that there was did not open it. */
 export function askKey(wrong) {
   return new Promise((done) => {
-    const input = el("input", { type: "password", autocomplete: "off", required: true, spellcheck: "false" });
+    const input = el("input", { type: "password", autocomplete: "off", required: true, spellcheck: "false", pattern: KEY, title: "Letters, digits and plain signs" });
     const form = el(
       "form",
       { method: "dialog" },

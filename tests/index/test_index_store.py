@@ -10,7 +10,8 @@ from index_cases import records, rows
 from manymodal.errors import ManymodalError
 from manymodal.index import store as module
 from manymodal.index.locking import LOCK
-from manymodal.index.store import Store, among, key_of, rows_of
+from manymodal.index.lookup import among, rows_of
+from manymodal.index.store import Store, key_of
 
 HOSTILE = [
     "' OR 1=1 --", "'; DROP TABLE items; --", "''", "\\", "\\'", "a\\' OR '1'='1", '"', "`", "%", "_", "*", "\0", "a\0b",
