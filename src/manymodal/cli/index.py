@@ -56,9 +56,12 @@ def index(
     cache: Cache = None,
 ) -> None:
     """Make an index of a table's items, or of vectors from anywhere; search it, add to it, serve it."""
+    from ..building import check_free
     from ..errors import ManymodalError
     from ..overview import summary
     from ..search_index import Index
+
+    check_free(out, overwrite)  # before a large table is read
 
     chosen = engine and engine.value
     if vectors is not None:
