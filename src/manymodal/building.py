@@ -201,7 +201,9 @@ def space_of(store: Store, given: Space | Path | str | None) -> Space | None:
         try:
             space = load(store.folder / of_index.folder)
         except ManymodalError as error:
-            raise ManymodalError(f"{name} cannot be opened with its space: {error}; or give it (--space)") from error
+            raise ManymodalError(
+                f"{name} cannot be opened with its space: {error}; or say where it is, Index.open(folder, space=...)"
+            ) from error
     check_same_space(space, store.meta.fingerprint, name)
     if space.dim != store.meta.d:
         raise ManymodalError(f"{name} has d={store.meta.d}, this space has d={space.dim}; give the one that made it")
