@@ -4,9 +4,11 @@ import asyncio
 import base64
 import io
 import struct
+import tempfile
 import threading
 import zlib
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -17,7 +19,8 @@ from PIL import Image
 from manymodal.server import create_app
 from manymodal.server.run import listen, server
 
-LEAKS = ("/work", "/tmp", "Traceback", 'File "', ".py")
+ROOT = Path(__file__).parents[2]
+LEAKS = (str(ROOT), tempfile.gettempdir(), "Traceback", 'File "', ".py")
 
 
 @asynccontextmanager

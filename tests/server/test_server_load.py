@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from asking import client, part, refused, until, words
+from asking import ROOT, client, part, refused, until, words
 from fake_index import FakeIndex
 
 from manymodal.errors import ManymodalError
@@ -123,7 +123,7 @@ def test_one_bad_search_of_a_batch_harms_no_other(caplog):
 
 
 def test_an_index_that_fails_is_an_error_of_the_server_and_shows_nothing(caplog):
-    index = FakeIndex(failure=OSError("/work/secret/index.json is gone"))
+    index = FakeIndex(failure=OSError(f"{ROOT}/index.json is gone"))
 
     async def steps(ask, index):
         assert refused(await ask.post("/search", json=words()), 500)
