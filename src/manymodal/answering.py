@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .building import check_same_space
 from .compose import Part, compose, cosines
-from .errors import BadValue, ManymodalError
+from .errors import ManymodalError
 from .evaluation.sides import MEAN_REMOVAL
 from .fusion import fused_lists
 from .index.approximate import Approximate
@@ -21,8 +21,7 @@ from .index.layout import Meta
 from .index.records import ITEM, Nearest
 from .index.snapshot import Snapshot
 from .index.where import columns_of, compile_where
-from .preparing import embed_packed, pack
-from .querying import Corrections, calibrated_parts, corrected_search
+from .querying import Corrections, calibrated_parts, corrected_search, embed_query
 from .requests import QueryPart, Request
 from .searched import Searched
 
@@ -72,13 +71,8 @@ def embed_values(searched: Searched, modality: str, values: Sequence[Any]) -> Te
             f"there is no encoder of {modality!r} here, only of: {known}. Ask with vectors or stored items instead"
         )
     check_same_space(space, searched.meta.fingerprint, "this index")
-    tower, spec = space.towers[modality], space.schema.modalities[modality]
-    dates = [name for name, cell in spec.cells.items() if cell == "date"]
-    try:
-        packed = pack(tower, [_with_dates(value, dates) for value in values], None, None)
-    except BadValue as error:
-        raise ManymodalError(f"query, {modality}: {error.reason}") from error
-    return embed_packed(tower, packed)
+    dates = [name for name, cell in space.schema.modalities[modality].cells.items() if cell == "date"]
+    return embed_query(space.towers[modality], modality, [_with_dates(value, dates) for value in values], None)
 
 
 def _with_dates(value: Any, dates: Sequence[str]) -> Any:

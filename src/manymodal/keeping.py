@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from .collection.media import decode_picture, open_media
 from .collection.values import Kind
 from .errors import ManymodalError
-from .showing import shown
+from .showing import shown, thumbnail
 
 SIDE = 256  # of a thumbnail, in pixels
 SMALL = 2**15  # bytes of a picture that is kept as it is, where it is no larger than a thumbnail
@@ -62,10 +61,7 @@ def _picture(value: Path | bytes) -> Kept:
     known = _type(content, PICTURES)
     if known and len(content) <= SMALL and max(picture.size) <= SIDE:
         return Kept(name, known, content)
-    picture.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
-    return Kept(name, "image/jpeg", file.getvalue())
+    return Kept(name, "image/jpeg", thumbnail(picture, SIDE, quality=85))
 
 
 def _sound(value: Path | bytes) -> Kept:

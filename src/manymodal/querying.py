@@ -23,7 +23,7 @@ from .hubness import Correction, fit_correction
 from .index import exact
 from .index.exact import AS_THEY_ARE, Adjustment, Hit
 from .preparing import embed_packed, pack
-from .towers import Towers
+from .towers import Tower, Towers
 
 Fitted = TypeVar("Fitted")
 
@@ -50,16 +50,25 @@ def query_parts(
     check_weights(weights, query)
 
     def part(name: str, given: Any, weight: float) -> Part:
-        tower = towers[name]
-        try:
-            packed = pack(tower, as_values(given, schema.modalities[name].kind), store)
-        except BadValue as error:
-            raise ManymodalError(f"query, {name}: {error.reason}") from error
-        return Part(name, embed_packed(tower, packed), weight)
+        tower = towers[name]  # refuses a name that is none
+        return Part(name, embed_query(tower, name, as_values(given, schema.modalities[name].kind), store), weight)
 
     return [part(name, given, weights.get(name, 1.0)) for name, given in query.items()] + [
         part(name, given, WITHOUT) for name, given in without.items()
     ]
+
+
+def embed_query(tower: Tower, modality: str, values: Sequence[Any], store: FeatureStore | None) -> Tensor:
+    """(n, d) unit vectors of raw values that are asked with.
+
+    Raises:
+        ManymodalError: a value cannot be read.
+    """
+    try:
+        packed = pack(tower, values, store, None if store is None else "reading")
+    except BadValue as error:
+        raise ManymodalError(f"query, {modality}: {error.reason}") from error
+    return embed_packed(tower, packed)
 
 
 def check_weights(weights: Mapping[str, float], query: Mapping[str, Any]) -> None:

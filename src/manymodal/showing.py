@@ -80,10 +80,15 @@ def _picture(value: Path | bytes) -> Shown:
         picture = decode_picture(value)
     except ManymodalError as error:
         return Shown(f"{name}: {error}")
-    picture.thumbnail((SIDE, SIDE))
+    return Shown(name, thumbnail(picture, SIDE, quality=80))
+
+
+def thumbnail(picture: Image.Image, side: int, quality: int) -> bytes:
+    """A JPEG file of a picture, made no larger than `side` pixels either way; the picture itself is made so too."""
+    picture.thumbnail((side, side))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return Shown(name, file.getvalue())
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def _table(value: Mapping[str, Any]) -> Shown:

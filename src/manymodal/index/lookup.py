@@ -12,10 +12,15 @@ from .rows import check_id
 AT_ONCE = 500  # ids in one condition
 
 
-def quoted(text: str) -> str:
+def literal(text: str) -> str:
     """A text as a literal of SQL."""
-    check_id(text)
     return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(text: str) -> str:
+    """An id as a literal of SQL."""
+    check_id(text)
+    return literal(text)
 
 
 def among(ids: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import ManymodalError
 from ..words import did_you_mean
 from .layout import Meta, Words
+from .lookup import literal
 from .where_tree import ALLOWED, COMPARISONS, KEYWORDS, STRANGE, read, short
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class _Conditions:
             )
         if "\\" in re.sub(r"\\[\\%_]", "", pattern.name):
             raise ManymodalError(rf"in a {word} pattern a backslash stands before %, _ or another; write \\ for itself")
-        return f"{_sql(column)} {'NOT ' if negated else ''}{word} {_quoted(pattern.name)}"
+        return f"{_sql(column)} {'NOT ' if negated else ''}{word} {literal(pattern.name)}"
 
     def contains(self, node: Expr) -> str:
         name, column = self.column(node.this, "contains")
@@ -148,7 +149,7 @@ class _Conditions:
             raise ManymodalError(f"contains looks into a list, and {_name(name)} is none{hint}")
         if value.key != "literal" or not value.is_string:
             raise ManymodalError(f"contains looks for a text; write contains({_name(name)}, 'x'), not {_said(value)}")
-        return f"array_has(`{column.stored}`, {_quoted(value.name)})"
+        return f"array_has(`{column.stored}`, {literal(value.name)})"
 
     def comparable(self, node: Expr, word: str = "", text: str | None = None) -> tuple[str, Column]:
         """The column that is to be compared, which must hold single values."""
@@ -188,7 +189,7 @@ class _Conditions:
             raise ManymodalError(
                 f"{short(first)} has no fields that filters can look into; they reach whole columns only"
             )
-        quote = f"; a text goes in single quotes: {_name(text)} = {_quoted(name.strip('‘’“”'))}" if text else ""
+        quote = f"; a text goes in single quotes: {_name(text)} = {literal(name.strip('‘’“”'))}" if text else ""
         meant = did_you_mean(name, self.columns)
         listed = ", ".join(map(_name, islice(self.columns, LISTED))) + ", ..." * (len(self.columns) > LISTED)
         there = f"there are {listed}" if self.columns else "there are no columns to filter by"
@@ -207,7 +208,7 @@ def _value(node: Expr, name: str, column: Column, sign: str = "=") -> str:
     if column.type == "boolean" and node.key == "boolean":
         return "TRUE" if node.this else "FALSE"
     if column.type == "text" and is_string:
-        return _quoted(node.name)
+        return literal(node.name)
     if column.type == "date" and is_string:
         return _date(node.name, name)
     raise _mistake(name, column, sign, f"was compared with {_said(node)}", node)
@@ -242,17 +243,13 @@ def _sql(column: Column) -> str:
     return f"CAST(`{column.stored}` AS TIMESTAMP(6))" if column.type == "date" else f"`{column.stored}`"
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _mistake(name: str, column: Column, sign: str, trouble: str, value: Expr | None = None) -> ManymodalError:
     """Says what does not go with a column, and what would; `value` is what the user wrote."""
     example, wrong = EXAMPLES[column.type], ""
     if value is not None and value.key in ("literal", "column"):
         wrong = f", not {_name(name)} {sign} {_said(value)}"
         if column.type == "text":
-            example = short(_quoted(value.name), "")
+            example = short(literal(value.name), "")
         elif column.type == "number" and value.name.isdecimal():
             example = short(value.name, "")
     return ManymodalError(
@@ -265,7 +262,7 @@ def _said(node: Expr) -> str:
     node = node.unnest()
     match node.key:
         case "literal":
-            return short(_quoted(node.name) if node.is_string else node.name, "")
+            return short(literal(node.name) if node.is_string else node.name, "")
         case "column":
             return short(node.name, "")
         case "boolean":
